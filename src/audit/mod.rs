@@ -1,0 +1,1 @@
+//! The audit log: durable entries, and where they are kept.

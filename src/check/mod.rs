@@ -1,0 +1,1 @@
+//! Questions asked of each window: (window summary, profile) → findings.

@@ -1,0 +1,1 @@
+//! Configuration: raw → validated, all errors at once.

@@ -1,0 +1,53 @@
+//! A decision: what a policy wants, not what is done about it. Its id follows from its content, so
+//! that the same log gives the same decisions under the same ids whoever reads it, and nothing is
+//! ever done twice because something was read twice.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Finding;
+use super::key::ModelKey;
+use super::time::EventTime;
+
+/// What a policy says of a model version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionKind {
+    /// Every check of the policy passed for as many windows as it asks: a version to go back to.
+    Qualified,
+    /// The version has left its bounds: an incident opens.
+    Violated,
+    /// It is inside its clear bounds again: the incident closes.
+    Cleared,
+}
+
+impl DecisionKind {
+    /// The kind as the API and metrics spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qualified => "qualified",
+            Self::Violated => "violated",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// What a policy wants, with the findings that led to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// 32 hexadecimal digits that follow from kind, policy, key and incident start.
+    pub id: String,
+    /// What the policy says.
+    pub kind: DecisionKind,
+    /// Its configured name.
+    pub policy: String,
+    /// The model version (and segment) it is about.
+    pub key: ModelKey,
+    /// End of the window in which the incident began; of the deciding window for `qualified`.
+    pub since: EventTime,
+    /// End of the window that decided.
+    pub at: EventTime,
+    /// Names of the actions that the policy asks for.
+    pub actions: Vec<String>,
+    /// The findings of the deciding window.
+    pub evidence: Vec<Finding>,
+}

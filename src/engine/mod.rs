@@ -1,0 +1,3 @@
+//! Observer, evaluator and actor as pure machines. Time is an argument.
+
+pub mod view;

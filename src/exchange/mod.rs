@@ -1,0 +1,1 @@
+//! What leaves for Kafka beside actions: dead letters and findings.

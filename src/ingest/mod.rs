@@ -1,0 +1,3 @@
+//! Records in: Kafka and files, JSON decoding, mapping by pointers.
+
+pub mod source;

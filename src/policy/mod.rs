@@ -1,0 +1,1 @@
+//! Rules over findings and the incident state machine: findings → decisions.

@@ -1,0 +1,1 @@
+//! The frozen reference that windows are compared with.

@@ -1,0 +1,1 @@
+//! DataFusion at the edge: reading reference and replay files.

@@ -1,0 +1,1 @@
+//! The Arrow schema of an inference record, and batches of them.

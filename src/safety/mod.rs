@@ -1,0 +1,1 @@
+//! The action state machine: decisions and outcomes → effects. It decides what is done; adapters do it.

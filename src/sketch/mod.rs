@@ -1,0 +1,1 @@
+//! Mergeable summaries: update, merge, subtract, encode. Integers only, so that merging is exact.

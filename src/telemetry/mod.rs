@@ -1,0 +1,1 @@
+//! The metric catalogue, /metrics, and structured logs.

@@ -1,0 +1,1 @@
+//! Panes of event time, watermarks, and sliding windows of whole panes.

@@ -1,0 +1,1 @@
+//! Tests of this name; see the module itself.

@@ -1,0 +1,18 @@
+//! The one integration test binary. Each module is a story about one part, told through public seams.
+
+mod actions;
+mod audit_log;
+mod checks;
+mod config_file;
+mod dashboards;
+mod decode;
+mod demo;
+mod engine;
+mod files;
+mod floors;
+mod http;
+mod kafka_mock;
+mod metrics;
+mod replay;
+mod stats;
+mod support;
