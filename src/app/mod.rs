@@ -1,1 +1,4 @@
 //! Wires everything; the only place that knows everyone.
+
+pub mod clock;
+pub mod pipeline;

@@ -18,6 +18,8 @@ pub enum DecisionKind {
     Violated,
     /// It is inside its clear bounds again: the incident closes.
     Cleared,
+    /// It takes no traffic any more: the incident closes, without the version having recovered.
+    Withdrawn,
 }
 
 impl DecisionKind {
@@ -27,6 +29,7 @@ impl DecisionKind {
             Self::Qualified => "qualified",
             Self::Violated => "violated",
             Self::Cleared => "cleared",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

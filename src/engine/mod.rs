@@ -1,3 +1,14 @@
-//! Observer, evaluator and actor as pure machines. Time is an argument.
+//! Observer, evaluator and actor as pure machines: messages in, messages out. Time is an argument.
+//! In `replay`, in the demo and in tests the messages pass through a queue in memory and nothing
+//! else changes.
 
+pub mod evaluator;
+pub mod message;
+pub mod model;
+pub mod observer;
 pub mod view;
+
+pub use evaluator::Evaluator;
+pub use message::{PaneDelta, Progress, ResumePoint};
+pub use model::ModelSpec;
+pub use observer::Observer;

@@ -1,0 +1,284 @@
+//! The first stage: rows → panes of integer counts, kept per source partition. It decides which
+//! rows are late, by the watermark of their own partition, and remembers where in each log reading
+//! must begin again so that every open window can be rebuilt.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow::array::Array;
+
+use super::message::{PaneDelta, Progress, ResumePoint};
+use super::model::ModelSpec;
+use crate::domain::{EventTime, ModelKey, Segment, SourcePartition};
+use crate::record::InferenceBatch;
+use crate::record::batch::dictionary_values;
+use crate::sketch::Summary;
+use crate::sketch::code::{NONE, declared_name};
+use crate::window::PartitionClock;
+
+/// Event time is remembered in slices of this width when looking for where to begin again.
+const MARK: Duration = Duration::from_secs(10);
+
+/// Where a slice of event time first appeared in a partition's log.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    offset: i64,
+    /// The partition's watermark before that record.
+    watermark: Option<EventTime>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    clock: PartitionClock,
+    idle_after: Duration,
+    /// Next offset to read.
+    position: i64,
+    /// Records before this offset were read by an earlier run.
+    reread_until: i64,
+    at_end: bool,
+    finished: bool,
+    /// Wall time of the last record, milliseconds.
+    active_at: i64,
+    idle: bool,
+    /// The watermark before the record that is being read.
+    before: Option<EventTime>,
+    panes: BTreeMap<(ModelKey, EventTime), Summary>,
+    marks: BTreeMap<EventTime, Mark>,
+}
+
+/// The observer of the partitions that this instance reads.
+#[derive(Debug, Default)]
+pub struct Observer {
+    partitions: BTreeMap<SourcePartition, Partition>,
+    /// Panes that end up to here have closed.
+    closed: Option<EventTime>,
+}
+
+/// What a partition looks like from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Next offset to read.
+    pub position: i64,
+    /// Largest event time read.
+    pub newest: Option<EventTime>,
+    /// The watermark.
+    pub watermark: Option<EventTime>,
+    /// Caught up and silent.
+    pub idle: bool,
+}
+
+impl Observer {
+    /// Begins with `partition` at `offset`; `resume` is what was stored with that offset. `now` is
+    /// wall time in milliseconds.
+    pub fn assign(
+        &mut self,
+        partition: SourcePartition,
+        lateness: Duration,
+        idle_after: Duration,
+        offset: i64,
+        resume: Option<&ResumePoint>,
+        now: i64,
+    ) {
+        let state = Partition {
+            clock: PartitionClock::new(lateness, resume.and_then(|point| point.watermark)),
+            idle_after,
+            position: offset,
+            reread_until: resume.map_or(offset, |point| point.position),
+            at_end: false,
+            finished: false,
+            active_at: now,
+            idle: false,
+            before: None,
+            panes: BTreeMap::new(),
+            marks: BTreeMap::new(),
+        };
+        self.partitions.insert(partition, state);
+    }
+
+    /// Drops `partition` with everything that was counted from it and not yet handed on.
+    pub fn revoke(&mut self, partition: &SourcePartition) {
+        self.partitions.remove(partition);
+    }
+
+    /// Takes note that the record at `offset` was read. Says whether it is new, or was already read
+    /// (and accounted for) before a restart.
+    pub fn read(&mut self, partition: &SourcePartition, offset: i64, now: i64) -> bool {
+        let Some(state) = self.partitions.get_mut(partition) else {
+            return true;
+        };
+        if let (true, Some(closed)) = (state.idle, self.closed) {
+            // Windows went on while it slept; what it brings from before them is late.
+            state.clock.raise(closed);
+        }
+        state.position = offset + 1;
+        state.before = state.clock.watermark();
+        state.active_at = now;
+        state.at_end = false;
+        state.idle = false;
+        offset >= state.reread_until
+    }
+
+    /// Decides, in log order, whether a row is on time. A late row must enter no batch.
+    pub fn admit(&mut self, partition: &SourcePartition, offset: i64, time: EventTime) -> bool {
+        let Some(state) = self.partitions.get_mut(partition) else {
+            return false;
+        };
+        let on_time = state.clock.admit(time);
+        if on_time {
+            let mark = Mark { offset, watermark: state.before };
+            state.marks.entry(time.floor(MARK)).or_insert(mark);
+        }
+        on_time
+    }
+
+    /// Counts a batch of admitted rows that came from `partition`.
+    pub fn count(&mut self, partition: &SourcePartition, model: &ModelSpec, batch: &InferenceBatch) {
+        let Some(state) = self.partitions.get_mut(partition) else {
+            return;
+        };
+        if batch.rows() == 0 {
+            return;
+        }
+        let coded = model.coder.code(batch);
+        for ((tenant, version, pane), rows) in split(model, batch) {
+            let mut key = ModelKey {
+                tenant: tenant.map(|tenant| tenant.as_str().into()),
+                model: model.id.clone(),
+                version: version.as_str().into(),
+                segment: Segment::All,
+                profile: model.profile_hash(),
+            };
+            let mut count = |key: ModelKey, rows: &[u32]| {
+                let summary = state.panes.entry((key, pane)).or_insert_with(|| Summary::new(&model.layout));
+                summary.update(&coded, rows);
+            };
+            count(key.clone(), &rows);
+            if !model.segmented() {
+                continue;
+            }
+            for ((name, values), numbers) in model.layout.segments.iter().zip(&coded.segments) {
+                let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+                for row in &rows {
+                    let number = numbers[*row as usize];
+                    if number != NONE {
+                        parts.entry(number).or_default().push(*row);
+                    }
+                }
+                for (number, rows) in parts {
+                    let value = declared_name(values, number);
+                    key.segment = Segment::Of { name: name.as_str().into(), value: value.into() };
+                    count(key.clone(), &rows);
+                }
+            }
+        }
+    }
+
+    /// Panes that end up to `until` have closed. A partition that is idle now, and wakes with rows
+    /// from before, finds them late.
+    pub fn closed(&mut self, until: Option<EventTime>) {
+        self.closed = until;
+    }
+
+    /// The partition's log was read to its end for now.
+    pub fn at_end(&mut self, partition: &SourcePartition) {
+        if let Some(state) = self.partitions.get_mut(partition) {
+            state.at_end = true;
+        }
+    }
+
+    /// The partition's log has ended for good.
+    pub fn finish(&mut self, partition: &SourcePartition) {
+        if let Some(state) = self.partitions.get_mut(partition) {
+            state.finished = true;
+            state.idle = true;
+        }
+    }
+
+    /// Hands on what was counted since the last call, and how far each partition has come. `now` is
+    /// wall time in milliseconds; its only use is to tell a silent partition from a slow one.
+    pub fn flush(&mut self, now: i64) -> (Vec<PaneDelta>, Progress) {
+        let mut deltas = Vec::new();
+        let mut progress = Progress {
+            finished: !self.partitions.is_empty() && self.partitions.values().all(|state| state.finished),
+            ..Progress::default()
+        };
+        for (partition, state) in &mut self.partitions {
+            for ((key, pane), summary) in std::mem::take(&mut state.panes) {
+                deltas.push(PaneDelta { source: partition.clone(), key, pane, summary });
+            }
+            let silent = now.saturating_sub(state.active_at) >= state.idle_after.as_millis() as i64;
+            state.idle = state.finished || (state.at_end && silent);
+            progress.partitions.push((partition.clone(), state.clock.watermark(), state.idle));
+        }
+        (deltas, progress)
+    }
+
+    /// Where each partition's reading must begin again so that panes from `complete_from` on can be
+    /// rebuilt: an offset, and what to store with it. Marks that are not needed any more are dropped.
+    pub fn resume_points(
+        &mut self,
+        given_out_until: Option<EventTime>,
+        complete_from: Option<EventTime>,
+    ) -> Vec<(SourcePartition, i64, ResumePoint)> {
+        let mut points = Vec::new();
+        for (partition, state) in &mut self.partitions {
+            if let Some(from) = complete_from {
+                state.marks.retain(|slice, _| *slice + MARK > from);
+            }
+            let mark = state.marks.values().min_by_key(|mark| mark.offset).copied();
+            let mark = mark.unwrap_or(Mark { offset: state.position, watermark: state.clock.watermark() });
+            let point = ResumePoint {
+                v: ResumePoint::VERSION,
+                watermark: mark.watermark,
+                position: state.position.max(state.reread_until),
+                given_out_until,
+                complete_from,
+            };
+            points.push((partition.clone(), mark.offset, point));
+        }
+        points
+    }
+
+    /// Each partition as it stands.
+    pub fn partitions(&self) -> impl Iterator<Item = (&SourcePartition, PartitionState)> {
+        self.partitions.iter().map(|(partition, state)| {
+            let view = PartitionState {
+                position: state.position,
+                newest: state.clock.newest(),
+                watermark: state.clock.watermark(),
+                idle: state.idle,
+            };
+            (partition, view)
+        })
+    }
+}
+
+type Part = (Option<String>, String, EventTime);
+
+/// Row numbers by tenant, version and pane. Batches hold few of these, so a list is searched.
+fn split(model: &ModelSpec, batch: &InferenceBatch) -> Vec<(Part, Vec<u32>)> {
+    let (tenants, versions) = (batch.tenants(), batch.versions());
+    let (tenant_names, version_names) = (dictionary_values(tenants), dictionary_values(versions));
+    let width = (model.pane.as_millis() as i64).max(1);
+    let mut parts: Vec<((i32, i32, i64), Vec<u32>)> = Vec::new();
+    let mut last = 0;
+    for (row, time) in batch.event_times().values().iter().enumerate() {
+        let tenant = if tenants.is_valid(row) { tenants.keys().value(row) } else { -1 };
+        let part = (tenant, versions.keys().value(row), time.div_euclid(width) * width);
+        if parts.get(last).is_none_or(|(known, _)| *known != part) {
+            last = parts.iter().position(|(known, _)| *known == part).unwrap_or_else(|| {
+                parts.push((part, Vec::new()));
+                parts.len() - 1
+            });
+        }
+        parts[last].1.push(row as u32);
+    }
+    parts
+        .into_iter()
+        .map(|((tenant, version, pane), rows)| {
+            let tenant = usize::try_from(tenant).ok().map(|tenant| tenant_names[tenant].to_owned());
+            let version = version_names[version as usize].to_owned();
+            ((tenant, version, EventTime::from_millis(pane)), rows)
+        })
+        .collect()
+}

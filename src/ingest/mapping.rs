@@ -1,0 +1,275 @@
+//! Where each field of a record is found. All pointers of a topic, of all its models, become one
+//! trie over the JSON document, so that a record is parsed once, in one pass, whatever it holds.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::time::TimeUnit;
+use crate::domain::ModelId;
+use crate::record::RecordSchema;
+
+/// One step of a pointer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// A key of an object, or an index of an array.
+    Key(Box<str>),
+    /// Every element of an array: each is a row (`*`).
+    Each,
+}
+
+/// A JSON pointer (RFC 6901), in which a segment `*` stands for every element of an array.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pointer(Vec<Segment>);
+
+impl Pointer {
+    /// Whether it leads to one value per row and not to one per record.
+    pub fn by_row(&self) -> bool {
+        self.0.contains(&Segment::Each)
+    }
+}
+
+impl FromStr for Pointer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        let rest = text.strip_prefix('/').ok_or_else(|| format!("`{text}`: a JSON pointer begins with `/`"))?;
+        let segments: Vec<Segment> = rest
+            .split('/')
+            .map(|segment| match segment {
+                "*" => Segment::Each,
+                key => Segment::Key(key.replace("~1", "/").replace("~0", "~").into()),
+            })
+            .collect();
+        if segments.iter().filter(|segment| **segment == Segment::Each).count() > 1 {
+            return Err(format!("`{text}`: `*` may stand once in a pointer"));
+        }
+        Ok(Self(segments))
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FieldSource {
+    /// A place in the JSON document.
+    Pointer(Pointer),
+    /// A record header, as text.
+    Header(Box<str>),
+    /// The same for every record.
+    Literal(Box<str>),
+}
+
+impl FromStr for FieldSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(literal) = text.strip_prefix('=') {
+            return Ok(Self::Literal(literal.into()));
+        }
+        if let Some(header) = text.strip_prefix("header:") {
+            return Ok(Self::Header(header.into()));
+        }
+        text.parse().map(Self::Pointer)
+    }
+}
+
+impl fmt::Display for FieldSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pointer(Pointer(segments)) => segments.iter().try_for_each(|segment| match segment {
+                Segment::Key(key) => write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")),
+                Segment::Each => f.write_str("/*"),
+            }),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Literal(text) => write!(f, "={text}"),
+        }
+    }
+}
+
+/// Where the fields of one model's records are.
+#[derive(Clone, Debug)]
+pub struct ModelMapping {
+    /// Columns of its records.
+    pub schema: Arc<RecordSchema>,
+    /// Whose model it is.
+    pub tenant: Option<FieldSource>,
+    /// Its version.
+    pub version: FieldSource,
+    /// When the prediction was made, and in which unit.
+    pub time: (FieldSource, TimeUnit),
+    /// The request's id; a record without it is rejected where it is mapped.
+    pub id: Option<FieldSource>,
+    /// Per column of the schema: where it is, and what a number is multiplied by.
+    pub columns: Vec<(FieldSource, f64)>,
+}
+
+/// How the records of one topic are read.
+#[derive(Clone, Debug)]
+pub struct TopicMapping {
+    /// Where a record names its model.
+    pub model: FieldSource,
+    /// The models that the topic carries.
+    pub models: Vec<ModelMapping>,
+}
+
+/// A field, resolved: a slot that decoding fills, or a constant.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Slot(usize),
+    Literal(Box<str>),
+}
+
+/// A slot: one distinct place in a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SlotSpec {
+    /// One value per row.
+    pub(super) by_row: bool,
+    /// Some field reads it as text, so numbers are kept as text too.
+    pub(super) as_text: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) slot: Option<usize>,
+    pub(super) each: Option<usize>,
+    keys: Vec<(Box<str>, usize)>,
+    index: HashMap<Box<str>, usize>,
+}
+
+/// Children up to this many are searched one by one, which is faster than hashing the key.
+const FEW_KEYS: usize = 12;
+
+impl Node {
+    /// The child under `key`.
+    pub(super) fn child(&self, key: &str) -> Option<usize> {
+        if self.keys.len() <= FEW_KEYS {
+            self.keys.iter().find(|(known, _)| &**known == key).map(|(_, child)| *child)
+        } else {
+            self.index.get(key).copied()
+        }
+    }
+
+    pub(super) fn is_leaf(&self) -> bool {
+        self.keys.is_empty() && self.each.is_none()
+    }
+}
+
+/// All places of a topic's records.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) nodes: Vec<Node>,
+    pub(super) slots: Vec<SlotSpec>,
+    pub(super) headers: Vec<(Box<str>, usize)>,
+    known: HashMap<FieldSource, usize>,
+}
+
+impl Plan {
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node::default()], slots: Vec::new(), headers: Vec::new(), known: HashMap::new() }
+    }
+
+    /// The place of `source`; `as_text` where it is read as text.
+    pub(super) fn place(&mut self, source: &FieldSource, as_text: bool) -> Place {
+        if let FieldSource::Literal(text) = source {
+            return Place::Literal(text.clone());
+        }
+        let slot = match self.known.get(source) {
+            Some(slot) => *slot,
+            None => {
+                let slot = self.slots.len();
+                self.slots.push(SlotSpec::default());
+                match source {
+                    FieldSource::Pointer(pointer) => self.insert(pointer, slot),
+                    FieldSource::Header(name) => self.headers.push((name.clone(), slot)),
+                    FieldSource::Literal(_) => {}
+                }
+                self.known.insert(source.clone(), slot);
+                slot
+            }
+        };
+        self.slots[slot].as_text |= as_text;
+        Place::Slot(slot)
+    }
+
+    fn insert(&mut self, pointer: &Pointer, slot: usize) {
+        let mut node = 0;
+        for segment in &pointer.0 {
+            let next = match segment {
+                Segment::Each => self.nodes[node].each,
+                Segment::Key(key) => self.nodes[node].child(key),
+            };
+            node = match next {
+                Some(next) => next,
+                None => {
+                    let next = self.nodes.len();
+                    self.nodes.push(Node::default());
+                    let parent = &mut self.nodes[node];
+                    match segment {
+                        Segment::Each => parent.each = Some(next),
+                        Segment::Key(key) => {
+                            parent.keys.push((key.clone(), next));
+                            parent.index.insert(key.clone(), next);
+                        }
+                    }
+                    next
+                }
+            };
+        }
+        self.nodes[node].slot = Some(slot);
+        self.slots[slot].by_row = pointer.by_row();
+    }
+}
+
+/// A model, with its places.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) model: ModelId,
+    pub(super) schema: Arc<RecordSchema>,
+    pub(super) tenant: Option<Place>,
+    pub(super) version: Place,
+    pub(super) time: (Place, TimeUnit),
+    pub(super) id: Option<Place>,
+    pub(super) columns: Vec<(Place, f64)>,
+    /// Slots of this model that hold one value per row.
+    pub(super) by_row: Vec<usize>,
+}
+
+impl Resolved {
+    pub(super) fn new(mapping: &ModelMapping, plan: &mut Plan) -> Self {
+        let columns: Vec<(Place, f64)> = mapping
+            .columns
+            .iter()
+            .zip(mapping.schema.columns())
+            .map(|((source, scale), column)| {
+                (plan.place(source, column.kind == crate::record::Kind::Categorical), *scale)
+            })
+            .collect();
+        let tenant = mapping.tenant.as_ref().map(|source| plan.place(source, true));
+        let version = plan.place(&mapping.version, true);
+        let time = (plan.place(&mapping.time.0, true), mapping.time.1);
+        let id = mapping.id.as_ref().map(|source| plan.place(source, false));
+        let used = columns.iter().map(|(place, _)| place).chain(&tenant).chain(&id).chain([&version, &time.0]);
+        let mut by_row: Vec<usize> = used
+            .filter_map(|place| match place {
+                Place::Slot(slot) if plan.slots[*slot].by_row => Some(*slot),
+                _ => None,
+            })
+            .collect();
+        by_row.sort_unstable();
+        by_row.dedup();
+        Self {
+            model: mapping.schema.model.clone(),
+            schema: Arc::clone(&mapping.schema),
+            tenant,
+            version,
+            time,
+            id,
+            columns,
+            by_row,
+        }
+    }
+}

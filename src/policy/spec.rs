@@ -1,0 +1,34 @@
+//! What a policy asks for: which checks, how many breaches of how many windows make an incident,
+//! what closes it again, and what is to be done.
+
+use std::collections::BTreeMap;
+
+use crate::domain::Bound;
+
+/// `k` of the last `n` windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KOfN {
+    /// Windows with a breach.
+    pub k: usize,
+    /// Windows looked at; at least `k`.
+    pub n: usize,
+}
+
+/// A policy as it is configured for one model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicySpec {
+    /// Its configured name.
+    pub name: String,
+    /// Names of the checks it follows; each has a bound.
+    pub checks: Vec<String>,
+    /// When an incident opens.
+    pub violate: KOfN,
+    /// Consecutive windows inside the clear bounds after which an incident closes.
+    pub clear_windows: usize,
+    /// Clear bounds that differ from the check's own, by check.
+    pub clear_bounds: BTreeMap<String, Bound>,
+    /// Consecutive windows with every check `pass` after which a version is one to go back to.
+    pub qualify_windows: usize,
+    /// Names of the actions that a violation asks for.
+    pub actions: Vec<String>,
+}
