@@ -1,5 +1,76 @@
 //! Pure numbers in, numbers out: divergences, ECDF distances, intervals, fairness and performance
 //! from counts. No Arrow, no clock, no randomness; every formula names its source.
-pub mod fairness { #[derive(Clone,Copy,Debug,PartialEq)] pub struct Rate{pub k:u64,pub n:u64} }
-pub mod performance { #[derive(Clone,Copy,Debug)] pub struct Confusion{pub tp:u64,pub fp:u64,pub tn:u64,pub fn_:u64} #[derive(Clone,Copy,Debug)] pub struct CalibrationBin{pub n:u64,pub positives:u64,pub score_sum:f64} }
-pub mod quantile { pub fn linear(s:&[f64],q:f64)->Option<f64>{ if s.is_empty(){return None} let h=(s.len()-1) as f64*q; let i=h.floor() as usize; let f=h-h.floor(); let a=s[i]; let b=*s.get(i+1).unwrap_or(&a); Some(a+(b-a)*f) } }
+//!
+//! One rule holds everywhere: a number that is not defined is `None`, never NaN, an infinity or a
+//! zero. Counts may be any `u64` up to 2^53, the largest up to which `f64` holds every integer.
+//! Every interval contains the value that it belongs to, and `confidence` is a probability strictly
+//! between 0 and 1 (anything else gives `None`).
+
+pub mod divergence;
+pub mod ecdf;
+pub mod fairness;
+pub mod interval;
+pub mod noncentral;
+pub mod performance;
+pub mod quantile;
+pub mod special;
+
+mod beta;
+mod gamma;
+mod root;
+
+/// A closed interval, `low <= high`, both finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// The interval with both ends brought into `lo..=hi`, for values that cannot lie outside.
+    #[must_use]
+    pub fn clamp(self, lo: f64, hi: f64) -> Self {
+        Self { low: self.low.clamp(lo, hi), high: self.high.clamp(lo, hi) }
+    }
+
+    /// Whether `value` lies in the interval, ends included.
+    pub fn contains(self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
+    /// The smallest interval around this one and `value`.
+    #[must_use]
+    pub(crate) fn including(self, value: f64) -> Self {
+        Self { low: self.low.min(value), high: self.high.max(value) }
+    }
+
+    /// The interval, if both ends are finite and in order.
+    pub(crate) fn checked(low: f64, high: f64) -> Option<Self> {
+        (low.is_finite() && high.is_finite() && low <= high).then_some(Self { low, high })
+    }
+}
+
+/// `1 - confidence`, or `None` where `confidence` is not strictly between 0 and 1.
+pub(crate) fn error_rate(confidence: f64) -> Option<f64> {
+    let alpha = 1.0 - confidence;
+    (confidence > 0.0 && alpha > 0.0).then_some(alpha)
+}
+
+/// Sum of counts. The sum is taken in 128 bits, where it cannot overflow, and rounded once.
+pub(crate) fn total(counts: &[u64]) -> f64 {
+    counts.iter().map(|&count| u128::from(count)).sum::<u128>() as f64
+}
+
+/// Both totals, where the slices have the same length and neither side is empty.
+pub(crate) fn totals(reference: &[u64], current: &[u64]) -> Option<(f64, f64)> {
+    debug_assert_eq!(reference.len(), current.len(), "both sides are counted on the same cells");
+    let (n, m) = (total(current), total(reference));
+    (reference.len() == current.len() && n > 0.0 && m > 0.0).then_some((n, m))
+}
+
+/// `1/n + 1/m`: the variance factor of a difference of two independent shares.
+pub(crate) fn inverse_sizes(n: f64, m: f64) -> Option<f64> {
+    (n > 0.0 && m > 0.0).then(|| 1.0 / n + 1.0 / m)
+}
