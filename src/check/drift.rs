@@ -9,7 +9,7 @@ use crate::domain::{Metric, Scope};
 use crate::profile::{ColumnStats, Profile, Range};
 use crate::sketch::layout::NamedColumn;
 use crate::sketch::{CategoryLayout, ColumnLayout, Layout};
-use crate::stats::{divergence, ecdf};
+use crate::stats::{Interval, divergence, ecdf};
 
 /// What a check is about: a feature, or an output of the model.
 pub(super) fn column_scope(column: &NamedColumn) -> Scope {
@@ -151,7 +151,7 @@ fn measure(
             (
                 value.map(|value| value * scale),
                 ecdf::wasserstein_interval(edges, reference, current, confidence)
-                    .map(|interval| interval.scaled(scale)),
+                    .map(|wide| Interval { low: wide.low * scale, high: wide.high * scale }),
                 p,
                 ecdf::wasserstein_expected(edges, reference, current).map(|value| value * scale),
             )

@@ -51,7 +51,8 @@ fn selection_rates(
             if n < spec.min_group {
                 answer.reason = Some(format!("{n} rows, and a group counts from {}", spec.min_group));
             }
-            if let Some(Rate { k, n }) = reference.map(|groups| groups[index].selection()).filter(|r| r.n > 0) {
+            if let Some(Rate { k, n }) = reference.map(|groups| groups[index].selection()).filter(|r| r.n > 0)
+            {
                 answer.expected = Some(k as f64 / n as f64);
                 answer.n_reference = Some(n);
             }
@@ -78,8 +79,7 @@ fn compare(
         _ => &[GroupOutcomes::selection],
     };
     let present: Vec<usize> = (0..outcomes.len()).filter(|i| outcomes[*i].n > 0).collect();
-    let enough =
-        |i: &usize| kinds.iter().all(|kind| kind(&outcomes[*i]).n >= spec.min_group.max(1));
+    let enough = |i: &usize| kinds.iter().all(|kind| kind(&outcomes[*i]).n >= spec.min_group.max(1));
     let (taken, left): (Vec<usize>, Vec<usize>) = present.into_iter().partition(enough);
     let rates = |kind: Rates| taken.iter().map(|i| kind(&outcomes[*i])).collect::<Vec<Rate>>();
     let n = taken.iter().map(|i| kinds.iter().map(|kind| kind(&outcomes[*i]).n).sum::<u64>()).sum();
@@ -110,8 +110,7 @@ fn compare(
         let rates = |kind: &Rates| taken.iter().map(|i| kind(&reference[*i])).collect::<Vec<Rate>>();
         let kinds: Vec<Vec<Rate>> = kinds.iter().map(rates).collect();
         answer.n_reference = Some(kinds.iter().flatten().map(|rate| rate.n).sum());
-        answer.expected =
-            self::compared(spec, kinds).map(|compared| compared.value);
+        answer.expected = self::compared(spec, kinds).map(|compared| compared.value);
     }
     answer
 }

@@ -13,11 +13,12 @@ pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>) -> Vec<Answer> {
     };
     let n = latency.count();
     let rank = ((n as f64 * spec.quantile).ceil() as u64).clamp(1, n.max(1));
-    let interval = interval::quantile_ranks(n, spec.quantile, spec.confidence)
-        .and_then(|(low, high)| between(latency, low, high));
+    let (low, high) = interval::quantile_ranks(n, spec.quantile, spec.confidence);
+    let interval = between(latency, low, high);
     vec![Answer::value(scope, n, latency.at_rank(rank), interval)]
 }
 
-fn between(latency: &Latency, low: u64, high: u64) -> Option<Interval> {
-    Some(Interval { low: latency.at_rank(low)?, high: latency.at_rank(high)? })
+/// None where there are too few calls for an order statistic on either side.
+fn between(latency: &Latency, low: Option<u64>, high: Option<u64>) -> Option<Interval> {
+    Some(Interval { low: latency.at_rank(low?)?, high: latency.at_rank(high?)? })
 }

@@ -4,7 +4,7 @@
 use super::spec::{Answer, Asked, CheckSpec};
 use crate::domain::{Metric, Scope};
 use crate::sketch::PerformanceCounts;
-use crate::stats::performance as stats;
+use crate::stats::performance::{self as stats, MacroAverage};
 use crate::stats::{Interval, interval};
 
 /// One answer for the model, with the reference's own value as what to expect.
@@ -34,16 +34,20 @@ fn measure(spec: &CheckSpec, counts: &PerformanceCounts) -> (Option<f64>, Option
         let value = (n > 0).then(|| k as f64 / n as f64);
         (value, interval::wilson(k, n, confidence))
     };
-    let matrix = counts.class_matrix();
-    let macro_averaged = |value: Option<f64>| (value, None, labelled);
+    let (matrix, classes) = counts.class_matrix();
+    let macro_averaged = |pick: fn(MacroAverage<f64>) -> f64,
+                          bounds: fn(MacroAverage<Interval>) -> Interval| {
+        let value = stats::macro_average(matrix, classes).map(pick);
+        (value, stats::macro_intervals(matrix, classes, confidence).map(bounds), labelled)
+    };
     match spec.metric {
         Metric::Accuracy => {
             let (value, interval) = share(counts.correct, labelled);
             (value, interval, labelled)
         }
-        Metric::Precision if !matrix.is_empty() => macro_averaged(stats::macro_precision(&matrix)),
-        Metric::Recall if !matrix.is_empty() => macro_averaged(stats::macro_recall(&matrix)),
-        Metric::F1 if !matrix.is_empty() => macro_averaged(stats::macro_f1(&matrix)),
+        Metric::Precision if !matrix.is_empty() => macro_averaged(|m| m.precision, |m| m.precision),
+        Metric::Recall if !matrix.is_empty() => macro_averaged(|m| m.recall, |m| m.recall),
+        Metric::F1 if !matrix.is_empty() => macro_averaged(|m| m.f1, |m| m.f1),
         Metric::Precision => {
             let n = confusion.tp + confusion.fp;
             let (value, interval) = share(confusion.tp, n);
@@ -54,7 +58,7 @@ fn measure(spec: &CheckSpec, counts: &PerformanceCounts) -> (Option<f64>, Option
             let (value, interval) = share(confusion.tp, n);
             (value, interval, n)
         }
-        Metric::F1 => (confusion.f1(), stats::f1_interval(&confusion, confidence), labelled),
+        Metric::F1 => (confusion.f1(), confusion.f1_interval(confidence), labelled),
         Metric::Brier | Metric::LogLoss => {
             let (n, sum) = (
                 counts.scored,

@@ -18,9 +18,9 @@ pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>, layout: &Layout) -> V
             let column = &layout.columns[*index];
             let scope = column_scope(column);
             let (k, n) = share(spec.metric, &column.layout, asked.summary.columns[*index].as_slice())?;
-            let reference = asked
-                .profile
-                .and_then(|profile| share(spec.metric, &column.layout, profile.summary.columns[*index].as_slice()));
+            let reference = asked.profile.and_then(|profile| {
+                share(spec.metric, &column.layout, profile.summary.columns[*index].as_slice())
+            });
             let mut answer = if n == 0 {
                 Answer::undefined(scope, 0, "the window has no value of this column")
             } else {

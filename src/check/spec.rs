@@ -164,13 +164,18 @@ impl CheckSpec {
         }
         let counted = matches!(self.metric.family(), Family::Traffic);
         if n < self.min_samples && !counted {
-            return (Verdict::Insufficient, Some(format!("{n} rows, and the check asks for {}", self.min_samples)));
+            return (
+                Verdict::Insufficient,
+                Some(format!("{n} rows, and the check asks for {}", self.min_samples)),
+            );
         }
         let verdict = match (value, interval) {
             (_, Some([low, high])) => bound.judge(low, high),
             // A count is what it is: there is no sampling error in how many rows came.
             (Some(value), None) if counted => bound.judge(value, value),
-            (Some(_), None) => return (Verdict::Insufficient, Some("no interval could be computed".to_owned())),
+            (Some(_), None) => {
+                return (Verdict::Insufficient, Some("no interval could be computed".to_owned()));
+            }
             (None, None) => return (Verdict::Insufficient, Some("not defined for these counts".to_owned())),
         };
         let reason = (verdict == Verdict::Insufficient)

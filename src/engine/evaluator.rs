@@ -149,11 +149,7 @@ impl Evaluator {
         });
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
-        state
-            .panes
-            .entry(delta.pane)
-            .or_insert_with(|| Summary::new(&spec.layout))
-            .merge(&delta.summary);
+        state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
         Merged::Counted
     }
 

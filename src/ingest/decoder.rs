@@ -136,7 +136,9 @@ impl Decoder {
                 // Only the place: the parser's own message can quote the document.
                 format!("not JSON at line {} column {}", error.line(), error.column()),
             ),
-            Fault::NotAnObject => Rejected::new(RejectReason::NotAnObject, "the value is JSON, but not an object"),
+            Fault::NotAnObject => {
+                Rejected::new(RejectReason::NotAnObject, "the value is JSON, but not an object")
+            }
             Fault::TooManyRows => Rejected::new(
                 RejectReason::TooManyRows,
                 format!("more rows than `max_rows_per_record`, {}", self.limits.max_rows),
@@ -165,7 +167,11 @@ impl Decoder {
 
     fn rows(&self, model: usize) -> usize {
         let by_row = &self.models[model].by_row;
-        if by_row.is_empty() { 1 } else { by_row.iter().map(|slot| self.values.rows(*slot)).max().unwrap_or(0) }
+        if by_row.is_empty() {
+            1
+        } else {
+            by_row.iter().map(|slot| self.values.rows(*slot)).max().unwrap_or(0)
+        }
     }
 
     fn check_rows(&self, model: usize) -> Result<(), Rejected> {
@@ -253,7 +259,7 @@ impl Decoder {
 
     fn value<'a>(&'a self, place: &'a Place, row: usize) -> (Value, &'a str) {
         match place {
-            Place::Literal(text) => (Value { scalar: Scalar::Text, ..Value::default() }, text),
+            Place::Literal(text) => (Value::of_text(), text),
             Place::Slot(slot) => {
                 let value = self.values.get(*slot, self.plan.slots[*slot].by_row, row);
                 (value, self.values.text(value))

@@ -31,6 +31,13 @@ pub(super) struct Value {
     text: (u32, u32),
 }
 
+impl Value {
+    /// A text that is kept elsewhere.
+    pub(super) fn of_text() -> Self {
+        Self { scalar: Scalar::Text, text: (0, 0) }
+    }
+}
+
 /// The values of one record. Kept between records so that nothing is allocated anew.
 #[derive(Debug, Default)]
 pub(super) struct Values {

@@ -37,7 +37,8 @@ impl FromStr for Pointer {
         if text.is_empty() {
             return Ok(Self(Vec::new()));
         }
-        let rest = text.strip_prefix('/').ok_or_else(|| format!("`{text}`: a JSON pointer begins with `/`"))?;
+        let rest =
+            text.strip_prefix('/').ok_or_else(|| format!("`{text}`: a JSON pointer begins with `/`"))?;
         let segments: Vec<Segment> = rest
             .split('/')
             .map(|segment| match segment {
@@ -252,7 +253,8 @@ impl Resolved {
         let version = plan.place(&mapping.version, true);
         let time = (plan.place(&mapping.time.0, true), mapping.time.1);
         let id = mapping.id.as_ref().map(|source| plan.place(source, false));
-        let used = columns.iter().map(|(place, _)| place).chain(&tenant).chain(&id).chain([&version, &time.0]);
+        let used =
+            columns.iter().map(|(place, _)| place).chain(&tenant).chain(&id).chain([&version, &time.0]);
         let mut by_row: Vec<usize> = used
             .filter_map(|place| match place {
                 Place::Slot(slot) if plan.slots[*slot].by_row => Some(*slot),

@@ -39,10 +39,7 @@ impl TimeUnit {
                 _ => return Err(RejectReason::WrongType),
             },
         };
-        millis
-            .filter(|millis| *millis > 0)
-            .map(EventTime::from_millis)
-            .ok_or(RejectReason::InvalidTime)
+        millis.filter(|millis| *millis > 0).map(EventTime::from_millis).ok_or(RejectReason::InvalidTime)
     }
 
     fn from_integer(self, value: i64) -> Option<i64> {

@@ -172,8 +172,7 @@ fn freeze_numbers(
             }
         }
     }
-    let stats =
-        ColumnStats::Numeric { decile_edges: edges.deciles, fine_edges: edges.fine, range };
+    let stats = ColumnStats::Numeric { decile_edges: edges.deciles, fine_edges: edges.fine, range };
     (ColumnLayout::Numeric(NumericLayout { bounds: edges.bounds }), stats)
 }
 

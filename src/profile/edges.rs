@@ -51,11 +51,7 @@ fn ascending(edges: impl Iterator<Item = f64>) -> Vec<f64> {
 
 fn heavy_values(sorted: &[f64]) -> Vec<f64> {
     let least = (sorted.len() as f64 * HEAVY).ceil() as usize;
-    sorted
-        .chunk_by(|a, b| a == b)
-        .filter(|run| run.len() >= least.max(2))
-        .map(|run| run[0] + 0.0)
-        .collect()
+    sorted.chunk_by(|a, b| a == b).filter(|run| run.len() >= least.max(2)).map(|run| run[0] + 0.0).collect()
 }
 
 #[cfg(test)]

@@ -23,13 +23,17 @@ pub enum Error {
     #[error("not a reference profile")]
     Json(#[source] serde_json::Error),
     /// The file is a profile of another version.
-    #[error("the profile has the format `{found}`, and this plimsoll reads `{FORMAT}`; make it anew with `plimsoll profile`")]
+    #[error(
+        "the profile has the format `{found}`, and this plimsoll reads `{FORMAT}`; make it anew with `plimsoll profile`"
+    )]
     Format {
         /// What the file says.
         found: String,
     },
     /// The content was changed after it was written.
-    #[error("the profile's content has the hash {computed}, but it says {stated}; it was changed after it was made")]
+    #[error(
+        "the profile's content has the hash {computed}, but it says {stated}; it was changed after it was made"
+    )]
     Hash {
         /// Hash of what is there.
         computed: ProfileHash,
@@ -140,7 +144,8 @@ impl Profile {
 
     /// The profile as the text of a file.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a profile holds only finite numbers and text");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a profile holds only finite numbers and text");
         text.push('\n');
         text
     }

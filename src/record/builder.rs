@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, DictionaryArray, Float64Builder, Int32Builder, Int64Builder, RecordBatch};
 use arrow::array::StringArray;
+use arrow::array::{ArrayRef, DictionaryArray, Float64Builder, Int32Builder, Int64Builder, RecordBatch};
 use arrow::datatypes::Int32Type;
 
 use super::batch::InferenceBatch;

@@ -62,10 +62,8 @@ impl Coder {
                 (false, name) => schema.named(Role::Feature, name),
             })
             .collect();
-        let attributes =
-            layout.attributes.iter().map(|(name, _)| schema.named(Role::Group, name)).collect();
-        let segments =
-            layout.segments.iter().map(|(name, _)| schema.named(Role::Segment, name)).collect();
+        let attributes = layout.attributes.iter().map(|(name, _)| schema.named(Role::Group, name)).collect();
+        let segments = layout.segments.iter().map(|(name, _)| schema.named(Role::Segment, name)).collect();
         let with_kind = |role| schema.find(role).map(|index| (index, schema.columns()[index].kind));
         Self {
             columns,
@@ -132,12 +130,14 @@ impl Coder {
             .map(|group| {
                 let mut numbers = vec![0_u32; rows];
                 for name in &group.attributes {
-                    let Some(index) = self.layout.attributes.iter().position(|(known, _)| known == name) else {
+                    let Some(index) = self.layout.attributes.iter().position(|(known, _)| known == name)
+                    else {
                         return vec![NONE; rows];
                     };
                     let values = self.layout.attributes[index].1.len() as u32 + 1;
                     for (number, code) in numbers.iter_mut().zip(&attributes[index]) {
-                        *number = if *number == NONE || *code == NONE { NONE } else { *number * values + code };
+                        *number =
+                            if *number == NONE || *code == NONE { NONE } else { *number * values + code };
                     }
                 }
                 numbers
@@ -151,8 +151,10 @@ impl Coder {
             return vec![None; batch.rows()];
         };
         let names = batch.names(index);
-        let positive: Vec<bool> =
-            dictionary_values(names).iter().map(|name| self.layout.positive.iter().any(|text| text == name)).collect();
+        let positive: Vec<bool> = dictionary_values(names)
+            .iter()
+            .map(|name| self.layout.positive.iter().any(|text| text == name))
+            .collect();
         names.keys().iter().map(|key| key.map(|key| positive[key as usize])).collect()
     }
 
@@ -189,8 +191,7 @@ impl Coder {
             let codes: Vec<u32> = names.iter().map(class).collect();
             keys.iter().map(|key| key.map_or(NONE, |key| codes[key as usize])).collect::<Vec<u32>>()
         };
-        let classes =
-            (numbers(actual.keys(), &actual_names), numbers(predicted.keys(), &predicted_names));
+        let classes = (numbers(actual.keys(), &actual_names), numbers(predicted.keys(), &predicted_names));
         (correct, Some(classes))
     }
 }
@@ -211,8 +212,7 @@ fn numeric(batch: &InferenceBatch, index: usize, layout: &NumericLayout) -> Vec<
 
 fn categorical(batch: &InferenceBatch, index: usize, layout: &CategoryLayout) -> Vec<u32> {
     let names = batch.names(index);
-    let codes: Vec<u32> =
-        dictionary_values(names).iter().map(|name| layout.cell(name) as u32).collect();
+    let codes: Vec<u32> = dictionary_values(names).iter().map(|name| layout.cell(name) as u32).collect();
     let null = layout.null() as u32;
     let mut cells: Vec<u32> =
         names.keys().iter().map(|key| key.map_or(null, |key| codes[key as usize])).collect();
@@ -236,9 +236,8 @@ fn declared(
                 return vec![NONE; batch.rows()];
             };
             let names = batch.names(*index);
-            let code = |name: &&str| {
-                values.iter().position(|value| value == name).unwrap_or(values.len()) as u32
-            };
+            let code =
+                |name: &&str| values.iter().position(|value| value == name).unwrap_or(values.len()) as u32;
             let codes: Vec<u32> = dictionary_values(names).iter().map(code).collect();
             names.keys().iter().map(|key| key.map_or(NONE, |key| codes[key as usize])).collect()
         })

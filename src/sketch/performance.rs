@@ -143,11 +143,10 @@ impl PerformanceCounts {
             .collect()
     }
 
-    /// The confusion matrix of a multiclass model, label by prediction, `other` last; empty for
-    /// other tasks.
-    pub fn class_matrix(&self) -> Vec<Vec<u64>> {
-        let k = self.class_count();
-        if k == 0 { Vec::new() } else { self.classes.chunks(k).map(<[u64]>::to_vec).collect() }
+    /// The confusion matrix of a multiclass model, label by prediction, `other` last, row by row,
+    /// and its number of classes; empty for other tasks.
+    pub fn class_matrix(&self) -> (&[u64], usize) {
+        (&self.classes, self.class_count())
     }
 
     fn class_count(&self) -> usize {
@@ -180,9 +179,7 @@ impl PerformanceCounts {
             small(&mut mine.positives, theirs.positives);
             mine.scores = op(mine.scores, theirs.scores);
         }
-        for (mine, theirs) in
-            [(&mut self.brier, &other.brier), (&mut self.log_loss, &other.log_loss)]
-        {
+        for (mine, theirs) in [(&mut self.brier, &other.brier), (&mut self.log_loss, &other.log_loss)] {
             mine.sum = op(mine.sum, theirs.sum);
             mine.squares = op(mine.squares, theirs.squares);
         }

@@ -71,8 +71,7 @@ impl Summary {
         if let Some(scores) = &batch.score {
             for row in rows {
                 let row = *row as usize;
-                if let (Some(positive), true) =
-                    (batch.label[row], arrow::array::Array::is_valid(scores, row))
+                if let (Some(positive), true) = (batch.label[row], arrow::array::Array::is_valid(scores, row))
                 {
                     self.performance.add_score(scores.value(row), positive);
                 }

@@ -51,9 +51,10 @@ impl<T: Mergeable> SlidingWindow<T> {
             }
             self.panes.pop_front();
         }
-        let from = self.panes.back().map_or(window.start, |last| {
-            EventTime::from_millis(last.as_millis() + 1).max(window.start)
-        });
+        let from = self
+            .panes
+            .back()
+            .map_or(window.start, |last| EventTime::from_millis(last.as_millis() + 1).max(window.start));
         for (start, pane) in panes(from, window.end) {
             self.sum.merge(pane);
             self.panes.push_back(start);

@@ -28,7 +28,9 @@ pub enum Error {
         pane: Duration,
     },
     /// Rows between two windows would never be looked at.
-    #[error("the slide of {slide:?} is longer than the window of {size:?}: rows between windows would be in none")]
+    #[error(
+        "the slide of {slide:?} is longer than the window of {size:?}: rows between windows would be in none"
+    )]
     Gap {
         /// The window's slide.
         slide: Duration,

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use super::Pipeline;
 use crate::domain::{Decision, Finding, ModelKey, Scope};
 use crate::engine::evaluator::Evaluated;
-use crate::engine::view::{
-    ActionView, EvaluationCounts, ModelView, PolicyView, SourceView, View,
-};
+use crate::engine::view::{ActionView, EvaluationCounts, ModelView, PolicyView, SourceView, View};
 use crate::ingest::source::Lag;
 
 /// Findings kept for the API, newest last.
@@ -106,7 +104,11 @@ impl Pipeline {
             taken_at: now,
             watermark,
             sources,
-            accounting: self.topics.iter().map(|(name, topic)| (Arc::clone(name), topic.accounting)).collect(),
+            accounting: self
+                .topics
+                .iter()
+                .map(|(name, topic)| (Arc::clone(name), topic.accounting))
+                .collect(),
             rejected: self
                 .topics
                 .iter()
