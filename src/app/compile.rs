@@ -1,0 +1,389 @@
+//! From a validated configuration and its reference profiles to what the engine runs: schemas,
+//! mappings, cells, checks with their targets resolved to indexes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::pipeline::TopicSpec;
+use crate::check::{CheckSpec, Target};
+use crate::config::{self, Column as ConfigColumn, Config, FeatureType, LatencyUnit, Of};
+use crate::domain::{ModelId, Task};
+use crate::engine::ModelSpec;
+use crate::ingest::decoder::Limits;
+use crate::ingest::mapping::{FieldSource, ModelMapping, TopicMapping};
+use crate::ingest::time::TimeUnit;
+use crate::policy::{KOfN, PolicySpec};
+use crate::profile::{self, Options, Profile, bare_layout};
+use crate::record::{Column, Kind, RecordSchema, Role};
+use crate::sketch::code::Coder;
+use crate::sketch::{ColumnLayout, Layout};
+use crate::window::{WindowSpec, spec};
+
+/// Categories with a cell of their own, and groups or segment values that a profile takes from the
+/// reference where the configuration declares none.
+const CATEGORIES: usize = 50;
+const GROUPS: usize = 20;
+/// Groups of one intersection: every pane of every version holds six counts for each.
+const MOST_GROUPS: usize = 1_000;
+
+/// Why a model cannot run as it is configured. Each names the model, and what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A reference profile cannot be read.
+    #[error("models[{model}].profile: cannot read {path}; make it with `plimsoll profile --model {model}`", path = .path.display())]
+    Read {
+        /// The model.
+        model: String,
+        /// The profile's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is no profile that can be used.
+    #[error("models[{model}].profile: {path}", path = .path.display())]
+    Profile {
+        /// The model.
+        model: String,
+        /// The profile's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: profile::Error,
+    },
+    /// The profile was made for another configuration of the model.
+    #[error("models[{model}].profile: {path} was made for another configuration: {what}; make it anew with `plimsoll profile --model {model}`", path = .path.display())]
+    Mismatch {
+        /// The model.
+        model: String,
+        /// The profile's file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A window that the panes do not make.
+    #[error("models[{model}].checks[{check}]")]
+    Window {
+        /// The model.
+        model: String,
+        /// The check.
+        check: String,
+        /// Why.
+        #[source]
+        source: spec::Error,
+    },
+    /// An intersection with more groups than can be counted.
+    #[error("models[{model}].intersections: `{name}` has {groups} groups, and at most {MOST_GROUPS} are counted; declare fewer `values`")]
+    TooManyGroups {
+        /// The model.
+        model: String,
+        /// The intersection.
+        name: String,
+        /// Its groups.
+        groups: usize,
+    },
+}
+
+/// A model's columns, and where they are found, before any profile.
+#[derive(Clone, Debug)]
+pub struct ModelPlan {
+    /// Columns of its records.
+    pub schema: Arc<RecordSchema>,
+    /// Where they are.
+    pub mapping: ModelMapping,
+    /// How its reference is frozen.
+    pub options: Options,
+}
+
+/// What the record reader may accept from a live topic.
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        max_record_bytes: config.ingest.max_record_bytes,
+        max_rows: config.ingest.max_rows_per_record,
+        max_future: Some(config.ingest.max_future),
+        max_age: Some(config.ingest.max_age),
+    }
+}
+
+/// The same for files, which have no wall time to be held against.
+pub fn file_limits(config: &Config) -> Limits {
+    Limits { max_future: None, max_age: None, ..limits(config) }
+}
+
+/// Columns and mapping of `model`.
+pub fn plan(model: &config::Model) -> ModelPlan {
+    let output = if model.task == Task::Regression { Kind::Numeric } else { Kind::Categorical };
+    let mut columns = Vec::new();
+    let mut places = Vec::new();
+    let mut add = |name: &str, role: Role, kind: Kind, source: FieldSource, scale: f64| {
+        columns.push(Column { name: name.into(), role, kind });
+        places.push((source, scale));
+    };
+    if let Some(from) = &model.prediction {
+        add("prediction", Role::Prediction, output, from.clone().into(), 1.0);
+    }
+    if let Some(from) = &model.score {
+        add("score", Role::Score, Kind::Numeric, from.clone().into(), 1.0);
+    }
+    if let Some(from) = &model.label {
+        add("label", Role::Label, output, from.clone().into(), 1.0);
+    }
+    if let Some((from, unit)) = &model.latency {
+        let scale = match unit {
+            LatencyUnit::Seconds => 1.0,
+            LatencyUnit::Millis => 1e-3,
+            LatencyUnit::Micros => 1e-6,
+            LatencyUnit::Nanos => 1e-9,
+        };
+        add("latency", Role::Latency, Kind::Numeric, from.clone().into(), scale);
+    }
+    for feature in &model.features {
+        let kind = match feature.kind {
+            FeatureType::Numeric => Kind::Numeric,
+            FeatureType::Categorical => Kind::Categorical,
+        };
+        add(&feature.name, Role::Feature, kind, feature.from.clone().into(), 1.0);
+    }
+    for (attributes, role) in [(&model.groups, Role::Group), (&model.segments, Role::Segment)] {
+        for attribute in attributes {
+            add(&attribute.name, role, Kind::Categorical, attribute.from.clone().into(), 1.0);
+        }
+    }
+    let schema =
+        Arc::new(RecordSchema::new(ModelId::from(model.name.as_str()), model.task, columns));
+    let unit = match model.time_unit {
+        config::TimeUnit::Rfc3339 => TimeUnit::Rfc3339,
+        config::TimeUnit::Seconds => TimeUnit::Seconds,
+        config::TimeUnit::Millis => TimeUnit::Millis,
+        config::TimeUnit::Micros => TimeUnit::Micros,
+        config::TimeUnit::Nanos => TimeUnit::Nanos,
+    };
+    let mapping = ModelMapping {
+        schema: Arc::clone(&schema),
+        tenant: model.tenant.clone(),
+        version: model.version.clone(),
+        time: (model.time.clone().into(), unit),
+        id: model.id.clone(),
+        columns: places,
+    };
+    let declared = |attributes: &[config::Attribute]| {
+        attributes.iter().map(|each| (each.name.clone(), each.values.clone())).collect()
+    };
+    // Labels are often 0/1 or true/false where predictions have names; both spellings count.
+    let mut positive: Vec<String> = model.positive.iter().cloned().collect();
+    if model.task == Task::Binary {
+        positive.extend(["1", "true"].map(String::from));
+    }
+    positive.dedup();
+    let options = Options {
+        categories: CATEGORIES,
+        groups: GROUPS,
+        attributes: declared(&model.groups),
+        intersections: model.intersections.clone(),
+        segments: declared(&model.segments),
+        positive,
+        threshold: model.threshold,
+    };
+    ModelPlan { schema, mapping, options }
+}
+
+/// Reads the reference profile at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is no profile.
+pub fn read_profile(model: &str, path: &Path) -> Result<Profile, Error> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| Error::Read { model: model.to_owned(), path: path.to_owned(), source })?;
+    Profile::from_json(&bytes)
+        .map_err(|source| Error::Profile { model: model.to_owned(), path: path.to_owned(), source })
+}
+
+/// Every topic with its models, ready to run. `profiles` gives references that are not in files.
+///
+/// # Errors
+/// All of them, one per model that cannot run.
+pub fn topics(config: &Config, profiles: &BTreeMap<String, Profile>) -> Result<Vec<TopicSpec>, Vec<Error>> {
+    let mut errors = Vec::new();
+    let mut models: BTreeMap<&str, (Arc<ModelSpec>, ModelMapping)> = BTreeMap::new();
+    for model in &config.models {
+        match compile(config, model, profiles.get(&model.name)) {
+            Ok(compiled) => {
+                models.insert(&model.name, compiled);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let topic = |topic: &config::Topic| {
+        let carried: Vec<&(Arc<ModelSpec>, ModelMapping)> = config
+            .models
+            .iter()
+            .filter(|model| model.topics.contains(&topic.name))
+            .filter_map(|model| models.get(model.name.as_str()))
+            .collect();
+        TopicSpec {
+            name: topic.name.as_str().into(),
+            mapping: TopicMapping {
+                model: topic.model.clone(),
+                models: carried.iter().map(|(_, mapping)| mapping.clone()).collect(),
+            },
+            models: carried.iter().map(|(spec, _)| Arc::clone(spec)).collect(),
+            allowed_lateness: topic.allowed_lateness,
+            idle_after: topic.idle_after,
+        }
+    };
+    Ok(config.topics.iter().map(topic).collect())
+}
+
+fn compile(
+    config: &Config,
+    model: &config::Model,
+    given: Option<&Profile>,
+) -> Result<(Arc<ModelSpec>, ModelMapping), Error> {
+    let ModelPlan { schema, mapping, options } = plan(model);
+    let profile = match (given, &model.profile) {
+        (Some(profile), _) => Some((profile.clone(), PathBuf::from("the given profile"))),
+        (None, Some(path)) => Some((read_profile(&model.name, path)?, path.clone())),
+        (None, None) => None,
+    };
+    if let Some((profile, path)) = &profile
+        && let Some(what) = difference(profile, model, &schema, &options)
+    {
+        return Err(Error::Mismatch { model: model.name.clone(), path: path.clone(), what });
+    }
+    let profile = profile.map(|(profile, _)| Arc::new(profile));
+    let layout = match &profile {
+        Some(profile) => Arc::new(profile.layout.clone()),
+        None => Arc::new(bare_layout(&schema, &options)),
+    };
+    if let Some(group) = layout.groups.iter().find(|group| group.values.len() > MOST_GROUPS) {
+        return Err(Error::TooManyGroups {
+            model: model.name.clone(),
+            name: group.name.clone(),
+            groups: group.values.len(),
+        });
+    }
+    let checks = model
+        .checks
+        .iter()
+        .map(|check| compile_check(model, check, &layout))
+        .collect::<Result<Vec<CheckSpec>, Error>>()?;
+    let policies =
+        config.policies.iter().filter(|policy| policy.model == model.name).map(policy_spec).collect();
+    let spec = ModelSpec {
+        id: schema.model.clone(),
+        task: model.task,
+        coder: Coder::new(&schema, Arc::clone(&layout)),
+        schema,
+        profile,
+        layout,
+        pane: model.pane,
+        checks,
+        policies,
+    };
+    Ok((Arc::new(spec), mapping))
+}
+
+/// In what a profile differs from the model it is configured for.
+fn difference(
+    profile: &Profile,
+    model: &config::Model,
+    schema: &RecordSchema,
+    options: &Options,
+) -> Option<String> {
+    let layout = &profile.layout;
+    if profile.model != schema.model {
+        return Some(format!("it describes the model `{}`", profile.model));
+    }
+    if profile.task != model.task {
+        return Some(format!("it describes a {} model", profile.task.name()));
+    }
+    for (column, output) in schema.columns().iter().filter_map(|column| match column.role {
+        Role::Feature => Some((column, false)),
+        Role::Prediction | Role::Score => Some((column, true)),
+        _ => None,
+    }) {
+        let known = layout.column(&column.name, output).map(|(_, known)| &known.layout);
+        let same = match known {
+            None => return Some(format!("it has no column `{}`", column.name)),
+            Some(ColumnLayout::Numeric(_)) => column.kind == Kind::Numeric,
+            Some(ColumnLayout::Categorical(_)) => column.kind == Kind::Categorical,
+        };
+        if !same {
+            return Some(format!("its column `{}` is of the other type", column.name));
+        }
+    }
+    if layout.positive != options.positive || layout.threshold != options.threshold {
+        return Some("another outcome was positive".to_owned());
+    }
+    let mut wanted = Layout { attributes: options.attributes.clone(), ..Layout::default() };
+    wanted.build_groups(&options.intersections);
+    let names = |layout: &Layout| layout.groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>();
+    if names(layout) != names(&wanted) {
+        return Some("its groups and intersections are others".to_owned());
+    }
+    let declared = |wanted: &[(String, Vec<String>)], known: &[(String, Vec<String>)]| {
+        wanted.iter().find_map(|(name, values)| {
+            let known = known.iter().find(|(other, _)| other == name).map(|(_, values)| values);
+            (known.is_none() || (!values.is_empty() && known != Some(values)))
+                .then(|| format!("`{name}` has other values"))
+        })
+    };
+    declared(&options.attributes, &layout.attributes)
+        .or_else(|| declared(&options.segments, &layout.segments))
+}
+
+fn compile_check(model: &config::Model, check: &config::Check, layout: &Layout) -> Result<CheckSpec, Error> {
+    let window = WindowSpec::new(check.window, check.slide, model.pane).map_err(|source| {
+        Error::Window { model: model.name.clone(), check: check.name.clone(), source }
+    })?;
+    let target = match &check.of {
+        Of::Columns(columns) => Target::Columns(
+            columns
+                .iter()
+                .filter_map(|column| {
+                    let (name, output) = match column {
+                        ConfigColumn::Feature(name) => (name.as_str(), false),
+                        ConfigColumn::Prediction => ("prediction", true),
+                        ConfigColumn::Score => ("score", true),
+                    };
+                    layout.column(name, output).map(|(index, _)| index)
+                })
+                .collect(),
+        ),
+        Of::Groups(groups) => Target::Groups(
+            groups
+                .iter()
+                .filter_map(|names| layout.groups.iter().position(|group| group.attributes == *names))
+                .collect(),
+        ),
+        Of::Model => Target::Model,
+    };
+    Ok(CheckSpec {
+        name: check.name.clone(),
+        metric: check.metric,
+        target,
+        window,
+        bound: check.bound,
+        min_samples: check.min_samples,
+        min_group: check.min_group,
+        quantile: check.quantile,
+        confidence: check.confidence,
+        segments: check.segments,
+    })
+}
+
+fn policy_spec(policy: &config::Policy) -> PolicySpec {
+    PolicySpec {
+        name: policy.name.clone(),
+        checks: policy.checks.clone(),
+        violate: KOfN { k: policy.violate_windows as usize, n: policy.violate_of as usize },
+        clear_windows: policy.clear_windows as usize,
+        clear_bounds: policy.clear_bounds.clone(),
+        qualify_windows: policy.qualify_windows as usize,
+        actions: policy.actions.clone(),
+    }
+}
