@@ -1,1 +1,3 @@
 //! Wires everything; the only place that knows everyone.
+
+pub mod demo;
