@@ -8,10 +8,15 @@ pub mod plain;
 pub mod scenario;
 pub mod screen;
 pub mod status;
+mod text;
 pub mod traffic;
+mod worst;
 
 /// The configuration that the demo runs under; the brokers' address is filled in at start.
 pub const CONFIG: &str = include_str!("../../../config/demo.yaml");
 
 /// The topic that the configuration reads.
 pub const TOPIC: &str = "inference";
+
+#[cfg(test)]
+mod fixtures;

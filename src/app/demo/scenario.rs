@@ -131,7 +131,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy => f.write_str("healthy: v1 serves everybody"),
-            Self::UpstreamChange => f.write_str("upstream change: income and debt_ratio arrive too high"),
+            Self::UpstreamChange => f.write_str("upstream change: income and debt_ratio too high"),
             Self::UpstreamRepaired => f.write_str("upstream repaired: v1 serves everybody"),
             Self::Rollout(share) => write!(f, "rollout: v2 serves {:.0} % of applicants", share * 100.0),
             Self::RolledBack => f.write_str("rolled back: v1 serves everybody"),
@@ -322,7 +322,8 @@ mod tests {
     fn a_short_demo_runs_faster_and_thinner_until_it_would_be_too_fast() {
         let wall_rate = |scenario: &Scenario| (scenario.rate * scenario.speed).round();
         let whole = Scenario::default();
-        for (wall, speed, fits) in [(600, 30.0, true), (60, 30.0, true), (40, 45.0, true), (10, 60.0, false)] {
+        for (wall, speed, fits) in [(600, 30.0, true), (60, 30.0, true), (40, 45.0, true), (10, 60.0, false)]
+        {
             let wall = Duration::from_secs(wall);
             let fitted = whole.clone().fitted_to(wall);
             assert!((fitted.speed - speed).abs() < 1e-9, "{wall:?}: {}", fitted.speed);

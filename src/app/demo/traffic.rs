@@ -109,7 +109,8 @@ impl Traffic {
         let at = self.elapsed().saturating_sub(Duration::from_millis(delay as u64));
         let event_time = self.start + at;
         let partition = self.rng.random_range(0..self.scenario.partitions.max(1));
-        let fault = (self.rng.random::<f64>() < self.scenario.fault_share).then(|| Fault::draw(&mut self.rng));
+        let fault =
+            (self.rng.random::<f64>() < self.scenario.fault_share).then(|| Fault::draw(&mut self.rng));
         let phase = self.scenario.phase(at, self.rolled_back);
 
         let row = self.model.predict(&self.scenario, phase, &mut self.rng);

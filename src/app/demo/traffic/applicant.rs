@@ -15,8 +15,13 @@ pub(super) const RACES: [(&str, f64, f64); 4] =
     [("white", 0.52, 0.01), ("black", 0.72, -0.04), ("asian", 0.88, 0.03), ("other", 1.0, -0.02)];
 
 /// Kind of employment and cumulative share.
-pub(super) const EMPLOYMENTS: [(&str, f64); 5] =
-    [("salaried", 0.58), ("self_employed", 0.75), ("part_time", 0.88), ("retired", 0.96), ("unemployed", 1.0)];
+pub(super) const EMPLOYMENTS: [(&str, f64); 5] = [
+    ("salaried", 0.58),
+    ("self_employed", 0.75),
+    ("part_time", 0.88),
+    ("retired", 0.96),
+    ("unemployed", 1.0),
+];
 
 /// Region and cumulative share.
 pub(super) const REGIONS: [(&str, f64); 6] = [
