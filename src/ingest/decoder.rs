@@ -116,14 +116,13 @@ impl Decoder {
     }
 
     fn parse(&mut self, text: &str) -> Result<(), Rejected> {
-        let slots = self.plan.slots.len();
-        self.values.reset(slots);
+        self.values.reset(&self.plan);
         let first = read(&self.plan, text, self.limits.max_rows, &mut self.values);
         let result = match first {
             // Tried a second time only after a failure, so that good records pay nothing for it.
             Err(Fault::Syntax(error)) => match quote_non_finite(text) {
                 Some(quoted) => {
-                    self.values.reset(slots);
+                    self.values.reset(&self.plan);
                     read(&self.plan, &quoted, self.limits.max_rows, &mut self.values)
                 }
                 None => Err(Fault::Syntax(error)),
@@ -167,11 +166,12 @@ impl Decoder {
 
     fn rows(&self, model: usize) -> usize {
         let by_row = &self.models[model].by_row;
-        if by_row.is_empty() {
-            1
-        } else {
-            by_row.iter().map(|slot| self.values.rows(*slot)).max().unwrap_or(0)
-        }
+        if by_row.is_empty() { 1 } else { by_row.iter().map(|slot| self.length(*slot)).max().unwrap_or(0) }
+    }
+
+    /// Elements of the array that holds the rows of `slot`.
+    fn length(&self, slot: usize) -> usize {
+        self.plan.slots[slot].array.map_or(0, |node| self.values.length(node))
     }
 
     fn check_rows(&self, model: usize) -> Result<(), Rejected> {
@@ -183,7 +183,7 @@ impl Decoder {
         let uneven = self.models[model]
             .by_row
             .iter()
-            .map(|slot| self.values.rows(*slot))
+            .map(|slot| self.length(*slot))
             .find(|length| *length != 0 && *length != rows);
         match uneven {
             Some(length) => Err(Rejected::new(
@@ -261,7 +261,7 @@ impl Decoder {
         match place {
             Place::Literal(text) => (Value::of_text(), text),
             Place::Slot(slot) => {
-                let value = self.values.get(*slot, self.plan.slots[*slot].by_row, row);
+                let value = self.values.get(*slot, self.plan.slots[*slot].array.is_some(), row);
                 (value, self.values.text(value))
             }
         }

@@ -43,11 +43,16 @@ impl Value {
 pub(super) struct Values {
     shared: Vec<Value>,
     by_row: Vec<Vec<Value>>,
+    /// Elements of the array at each node, where one was there.
+    lengths: Vec<usize>,
     arena: String,
 }
 
 impl Values {
-    pub(super) fn reset(&mut self, slots: usize) {
+    pub(super) fn reset(&mut self, plan: &Plan) {
+        let slots = plan.slots.len();
+        self.lengths.clear();
+        self.lengths.resize(plan.nodes.len(), 0);
         self.shared.clear();
         self.shared.resize(slots, Value::default());
         self.by_row.resize_with(slots, Vec::new);
@@ -60,9 +65,9 @@ impl Values {
         if by_row { self.by_row[slot].get(row).copied().unwrap_or_default() } else { self.shared[slot] }
     }
 
-    /// Elements of the array behind `slot`.
-    pub(super) fn rows(&self, slot: usize) -> usize {
-        self.by_row[slot].len()
+    /// Elements of the array at `node`; 0 where there is none.
+    pub(super) fn length(&self, node: usize) -> usize {
+        self.lengths[node]
     }
 
     pub(super) fn text(&self, value: Value) -> &str {
@@ -245,6 +250,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
+                self.values.lengths[self.node] = index;
                 return Ok(());
             }
             index += 1;

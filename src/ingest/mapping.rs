@@ -127,8 +127,8 @@ pub(super) enum Place {
 /// A slot: one distinct place in a record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SlotSpec {
-    /// One value per row.
-    pub(super) by_row: bool,
+    /// The node of the array whose elements are rows, for a slot with one value per row.
+    pub(super) array: Option<usize>,
     /// Some field reads it as text, so numbers are kept as text too.
     pub(super) as_text: bool,
 }
@@ -199,6 +199,9 @@ impl Plan {
     fn insert(&mut self, pointer: &Pointer, slot: usize) {
         let mut node = 0;
         for segment in &pointer.0 {
+            if *segment == Segment::Each {
+                self.slots[slot].array = Some(node);
+            }
             let next = match segment {
                 Segment::Each => self.nodes[node].each,
                 Segment::Key(key) => self.nodes[node].child(key),
@@ -221,7 +224,6 @@ impl Plan {
             };
         }
         self.nodes[node].slot = Some(slot);
-        self.slots[slot].by_row = pointer.by_row();
     }
 }
 
@@ -257,7 +259,7 @@ impl Resolved {
             columns.iter().map(|(place, _)| place).chain(&tenant).chain(&id).chain([&version, &time.0]);
         let mut by_row: Vec<usize> = used
             .filter_map(|place| match place {
-                Place::Slot(slot) if plan.slots[*slot].by_row => Some(*slot),
+                Place::Slot(slot) if plan.slots[*slot].array.is_some() => Some(*slot),
                 _ => None,
             })
             .collect();

@@ -263,12 +263,12 @@ impl Scenario {
                     && decision.since > start + found.planted.begins
             });
             match (decision.kind, entry) {
-                (DecisionKind::Qualified, _) | (DecisionKind::Cleared, None) => {}
+                (DecisionKind::Qualified, _) | (DecisionKind::Cleared | DecisionKind::Withdrawn, None) => {}
                 (DecisionKind::Violated, Some(found)) if found.violated.is_none() => {
                     found.violated = Some(Arc::clone(decision));
                 }
                 (DecisionKind::Violated, _) => unexpected.push(Arc::clone(decision)),
-                (DecisionKind::Cleared, Some(found)) => {
+                (DecisionKind::Cleared | DecisionKind::Withdrawn, Some(found)) => {
                     if found.violated.is_some() && found.cleared.is_none() {
                         found.cleared = Some(Arc::clone(decision));
                     }

@@ -167,7 +167,7 @@ pub(super) fn decisions(view: &View, area: Rect, theme: Theme) -> Paragraph<'sta
             let style = match decision.kind {
                 DecisionKind::Violated => theme.bad(),
                 DecisionKind::Cleared => theme.good(),
-                DecisionKind::Qualified => Style::new(),
+                DecisionKind::Qualified | DecisionKind::Withdrawn => Style::new(),
             };
             let head = format!(" {} ", text::clock(decision.at));
             let what = text::decision(decision);

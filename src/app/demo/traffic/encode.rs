@@ -51,7 +51,7 @@ impl Fault {
     pub(super) const fn reason(self) -> Option<RejectReason> {
         Some(match self {
             Self::Tombstone => RejectReason::Tombstone,
-            Self::CutOff | Self::NotANumber => RejectReason::InvalidJson,
+            Self::CutOff => RejectReason::InvalidJson,
             Self::NotUtf8 => RejectReason::InvalidUtf8,
             Self::Array => RejectReason::NotAnObject,
             Self::UnknownModel => RejectReason::UnknownModel,
@@ -60,7 +60,8 @@ impl Fault {
             Self::NoTime => RejectReason::MissingTime,
             Self::TimeInWords => RejectReason::InvalidTime,
             Self::FarFuture => RejectReason::FutureTimestamp,
-            Self::IncomeInWords => return None,
+            // Python writes bare NaN; the value counts as NaN and the record stays usable.
+            Self::IncomeInWords | Self::NotANumber => return None,
         })
     }
 }

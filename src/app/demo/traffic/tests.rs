@@ -237,7 +237,8 @@ fn faults_are_as_frequent_and_as_broken_as_they_are_said_to_be() {
     let (mut out, mut reasons) = (Vec::new(), BTreeMap::new());
     for _ in 0..100_000 {
         let Some(reason) = traffic.next_record(&mut out).fault else {
-            assert!(serde_json::from_slice::<Value>(&out).is_ok());
+            let text = String::from_utf8_lossy(&out);
+            assert!(text.contains("NaN") || serde_json::from_str::<Value>(&text).is_ok());
             continue;
         };
         *reasons.entry(reason).or_insert(0) += 1;
@@ -259,9 +260,9 @@ fn faults_are_as_frequent_and_as_broken_as_they_are_said_to_be() {
         assert!(broken, "{reason}: {}", String::from_utf8_lossy(&out));
     }
     assert_eq!(reasons.len(), 10, "{reasons:?}");
-    // 11 of 12 kinds of fault make a record unreadable.
+    // 10 of 12 kinds of fault make a record unreadable.
     let total: i32 = reasons.values().sum();
-    assert!((total - 917).abs() < 150, "{total}");
+    assert!((total - 833).abs() < 150, "{total}");
 }
 
 #[test]
