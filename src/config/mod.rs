@@ -33,7 +33,14 @@ pub use tree::*;
 use error::Report;
 use validate::Surroundings;
 
-/// Reads the configuration in `path`, with `env` (usually `std::env::vars()`) over it.
+/// The environment of this process, without variables that are not UTF-8, which `std::env::vars`
+/// panics at.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Reads the configuration in `path`, with `env` (usually [`environment`]) over it.
 ///
 /// Relative paths in it start at the file's folder. Variables that do not begin with `PLIMSOLL__`
 /// are looked at only where a secret names them.
