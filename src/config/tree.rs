@@ -1,0 +1,350 @@
+//! The validated configuration: typed values, defaults filled in, references that hold, paths that
+//! stand by themselves, secrets read. Plain data; the app turns it into what engine and adapters take.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::error::Problem;
+pub use super::raw::{
+    ActionKind, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, TimeUnit,
+};
+use super::secret::Secret;
+use super::source::{Pointer, Source};
+use crate::domain::{Bound, Metric, Task};
+
+/// Everything that a configuration says. `Debug` shows stars for secrets.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The Kafka cluster; present where `kafka.brokers` is set. See [`Config::require_kafka`].
+    pub kafka: Option<Kafka>,
+    /// Limits on records.
+    pub ingest: Ingest,
+    /// Input topics, at least one, names distinct.
+    pub topics: Vec<Topic>,
+    /// Models, at least one, names distinct.
+    pub models: Vec<Model>,
+    /// Policies, names distinct.
+    pub policies: Vec<Policy>,
+    /// Actions, names distinct.
+    pub actions: Vec<Action>,
+    /// Where the audit log is kept.
+    pub audit: Audit,
+    /// Metrics, health and the API.
+    pub http: Http,
+    /// The daemon's own log.
+    pub log: Log,
+    /// What deserves a second look but is no error, ordered by place.
+    pub warnings: Vec<Problem>,
+}
+
+/// The Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Consumer group.
+    pub group: String,
+    /// Encryption and authentication.
+    pub security: Security,
+    /// Further librdkafka properties; none that `security` or plimsoll itself sets.
+    pub properties: BTreeMap<String, Property>,
+    /// Where to begin without a committed offset.
+    pub offset_reset: OffsetReset,
+    /// How often offsets are committed; 10 ms or more.
+    pub commit_interval: Duration,
+    /// Topic for records that could not be used; none: they are only counted.
+    pub dead_letter_topic: Option<String>,
+    /// Most bytes of a rejected value that may go to the dead-letter topic.
+    pub dead_letter_value_bytes: usize,
+    /// Topic for findings; none: HTTP only.
+    pub findings_topic: Option<String>,
+    /// Whether to create plimsoll's own topics.
+    pub create_topics: bool,
+}
+
+/// Encryption and authentication towards Kafka.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// `protocol.name()` is librdkafka's `security.protocol`.
+    pub protocol: Protocol,
+    /// Authorities, PEM; exists.
+    pub ca_file: Option<PathBuf>,
+    /// Client certificate, PEM; exists, and has a key file.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM; exists.
+    pub key_file: Option<PathBuf>,
+    /// The key's password.
+    pub key_password: Option<Secret>,
+    /// Present with the SASL protocols; `name()` is librdkafka's `sasl.mechanism`.
+    pub mechanism: Option<Mechanism>,
+    /// Present with PLAIN and SCRAM.
+    pub username: Option<String>,
+    /// Present with PLAIN and SCRAM.
+    pub password: Option<Secret>,
+}
+
+/// Value of a librdkafka property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Property {
+    /// One that may be shown.
+    Plain(String),
+    /// One that may not.
+    Secret(Secret),
+}
+
+impl Property {
+    /// The value, also where it is secret.
+    pub fn expose(&self) -> &str {
+        match self {
+            Self::Plain(value) => value,
+            Self::Secret(value) => value.expose(),
+        }
+    }
+}
+
+/// Limits on records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingest {
+    /// Largest record value, bytes; at least 1.
+    pub max_record_bytes: usize,
+    /// Most rows in a record; at least 1.
+    pub max_rows_per_record: usize,
+    /// How far event times may be ahead of wall time.
+    pub max_future: Duration,
+    /// How far they may be behind it; not applied by `replay`.
+    pub max_age: Duration,
+}
+
+/// An input topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Where records name their model; without `*`. A literal is the name of a model that reads this topic.
+    pub model: Source,
+    /// How far behind the largest event time of its partition a record may be.
+    pub allowed_lateness: Duration,
+    /// How long a partition read to its end is silent before it is idle; above zero.
+    pub idle_after: Duration,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Its name, as records state it.
+    pub name: String,
+    /// Names of its topics, at least one, each configured.
+    pub topics: Vec<String>,
+    /// What it predicts.
+    pub task: Task,
+    /// Its owner; without `*`.
+    pub tenant: Option<Source>,
+    /// Its version; without `*`.
+    pub version: Source,
+    /// Event time.
+    pub time: Pointer,
+    /// How it is written.
+    pub time_unit: TimeUnit,
+    /// Request id; never a literal.
+    pub id: Option<Source>,
+    /// What the model answered.
+    pub prediction: Option<Pointer>,
+    /// The positive class as text; none: `1` and `true`. Never with regression.
+    pub positive: Option<String>,
+    /// Score.
+    pub score: Option<Pointer>,
+    /// Only where there is a score and no mapped prediction, and the task is binary.
+    pub threshold: Option<f64>,
+    /// What turned out to be true.
+    pub label: Option<Pointer>,
+    /// How long the model took.
+    pub latency: Option<(Pointer, LatencyUnit)>,
+    /// Inputs, names distinct.
+    pub features: Vec<Feature>,
+    /// Protected attributes, names distinct.
+    pub groups: Vec<Attribute>,
+    /// Each two or more distinct names of `groups`, in the order in which they are joined by `*`.
+    pub intersections: Vec<Vec<String>>,
+    /// Columns that split the traffic, names distinct.
+    pub segments: Vec<Attribute>,
+    /// File of the reference profile; need not exist yet.
+    pub profile: Option<PathBuf>,
+    /// A whole fraction of a day, 1 s or more.
+    pub pane: Duration,
+    /// Checks, names distinct.
+    pub checks: Vec<Check>,
+}
+
+impl Model {
+    /// Whether rows have a prediction, mapped or derived from the score.
+    pub fn predicts(&self) -> bool {
+        self.prediction.is_some() || self.threshold.is_some()
+    }
+}
+
+/// An input of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub from: Pointer,
+    /// How it is counted.
+    pub kind: FeatureType,
+}
+
+/// A protected attribute or a segment column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub from: Pointer,
+    /// Its values as text, distinct, in the configured order; empty: those of the reference profile.
+    pub values: Vec<String>,
+}
+
+/// A question asked of each window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Its name, unique within the model.
+    pub name: String,
+    /// What is computed; serves the model's task.
+    pub metric: Metric,
+    /// Of what; at least one column or group set.
+    pub of: Of,
+    /// A whole number of panes, at least one.
+    pub window: Duration,
+    /// A whole number of panes, at least one, at most the window.
+    pub slide: Duration,
+    /// What is allowed; none: the check is only shown.
+    pub bound: Option<Bound>,
+    /// With fewer rows the verdict is `insufficient`.
+    pub min_samples: u64,
+    /// Groups with fewer rows are left out of extremes.
+    pub min_group: u64,
+    /// Quantile of a latency check, between 0 and 1.
+    pub quantile: f64,
+    /// Whether it is asked of each segment value too.
+    pub segments: bool,
+    /// Confidence of intervals, between 0.5 and 1.
+    pub confidence: f64,
+}
+
+/// What a check is asked of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Drift and quality: each of these columns.
+    Columns(Vec<Column>),
+    /// Fairness: each of these protected attributes (one name) or intersections (several names,
+    /// in the order of `Model::intersections`).
+    Groups(Vec<Vec<String>>),
+    /// Everything else: the model as a whole.
+    Model,
+}
+
+/// A column of a model.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Column {
+    /// The input of this name.
+    Feature(String),
+    /// What the model answered.
+    Prediction,
+    /// The score.
+    Score,
+}
+
+/// When a model version is in violation, and what is wanted then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Name of its model.
+    pub model: String,
+    /// Names of that model's checks, at least one, distinct, each with a bound.
+    pub checks: Vec<String>,
+    /// Windows with a breach that open an incident: at least 1, at most `violate_of`.
+    pub violate_windows: u32,
+    /// Among this many windows.
+    pub violate_of: u32,
+    /// Windows in a row inside the clear bounds that close it.
+    pub clear_windows: u32,
+    /// The clear bound of every check of `checks`; inside the check's own bound.
+    pub clear_bounds: BTreeMap<String, Bound>,
+    /// Windows in a row with every check passing that qualify a version.
+    pub qualify_windows: u32,
+    /// Whether actions are taken.
+    pub mode: Mode,
+    /// Names of the actions wanted; at least one where `mode` is `auto`.
+    pub actions: Vec<String>,
+}
+
+/// Something that policies may ask for.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: ActionKind,
+    /// What carries it out.
+    pub target: Target,
+    /// No further attempt after this; above zero.
+    pub deadline: Duration,
+}
+
+/// What carries out an action.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Nothing: it is only recorded.
+    DryRun,
+    /// A signed call.
+    Webhook(Webhook),
+}
+
+/// A signed call.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// `https`, or `http` on a loopback address; without user or password.
+    pub url: String,
+    /// Signing key.
+    pub secret: Secret,
+    /// Authorities, PEM; exists.
+    pub ca_file: Option<PathBuf>,
+    /// For one attempt; above zero, at most the deadline.
+    pub timeout: Duration,
+}
+
+/// Where the audit log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// In this topic.
+    Kafka {
+        /// Its name.
+        topic: String,
+    },
+    /// In this file.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// Metrics, health and the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// The daemon's own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Valid `tracing` filter directives.
+    pub level: String,
+}

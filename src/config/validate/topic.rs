@@ -1,0 +1,72 @@
+//! Input topics, and that no topic is used for two things.
+
+use crate::config::error::Report;
+use crate::config::path::KeyPath;
+use crate::config::raw;
+use crate::config::source::Source;
+use crate::config::tree::Topic;
+
+pub(super) fn topics(root: &raw::Root, report: &mut Report) -> Option<Vec<Topic>> {
+    let list = KeyPath::root("topics");
+    report.distinct(&list, root.topics.iter().map(|topic| topic.name.as_str()));
+    let topics: Vec<Option<Topic>> = root
+        .topics
+        .iter()
+        .enumerate()
+        .map(|(index, raw)| topic(raw, &list.at(index), root, report))
+        .collect();
+    topics.into_iter().collect()
+}
+
+fn topic(raw: &raw::Topic, path: &KeyPath, root: &raw::Root, report: &mut Report) -> Option<Topic> {
+    report.topic_name(&path.key("name"), &raw.name);
+    let models = KeyPath::root("models");
+    let readers = || root.models.iter().filter(|model| model.topics.contains(&raw.name));
+    if readers().next().is_none() && !report.removed.touches(&models) {
+        report.warn(path, format!("no model reads `{}`: its records will all be rejected", raw.name));
+    }
+    let model = report.parse::<Source>(&path.key("model"), &raw.model.0);
+    match &model {
+        Some(Source::Literal(name)) => {
+            let names = root.models.iter().map(|model| model.name.as_str());
+            let found = report.find(&path.key("model"), "model", name, &models, names);
+            if found.is_some() && !readers().any(|reader| reader.name == *name) {
+                let wrong = format!("the model `{name}` does not list `{}` among its topics", raw.name);
+                report.error(&path.key("model"), wrong);
+            }
+        }
+        Some(source) => super::model::whole_record(source, &path.key("model"), report),
+        None => {}
+    }
+    let allowed_lateness = report.duration(&path.key("allowed_lateness"), &raw.allowed_lateness);
+    let idle_after = report.positive(&path.key("idle_after"), &raw.idle_after);
+    Some(Topic {
+        name: raw.name.clone(),
+        model: model?,
+        allowed_lateness: allowed_lateness?,
+        idle_after: idle_after?,
+    })
+}
+
+/// plimsoll must not read what it writes, nor write two kinds of message into one topic.
+pub(super) fn distinct(root: &raw::Root, report: &mut Report) {
+    let kafka = KeyPath::root("kafka");
+    let mut taken: Vec<(&str, KeyPath)> = Vec::new();
+    for (index, topic) in root.topics.iter().enumerate() {
+        taken.push((&topic.name, KeyPath::root("topics").at(index)));
+    }
+    let audit = (root.audit.store != Some(raw::AuditStore::File)).then_some(root.audit.topic.as_str());
+    for (name, path) in [
+        (root.kafka.dead_letter_topic.as_deref(), kafka.key("dead_letter_topic")),
+        (root.kafka.findings_topic.as_deref(), kafka.key("findings_topic")),
+        (audit, KeyPath::root("audit").key("topic")),
+    ] {
+        let Some(name) = name else { continue };
+        report.topic_name(&path, name);
+        if let Some((_, other)) = taken.iter().find(|(other, _)| *other == name) {
+            let other = report.original(other);
+            report.error(&path, format!("`{name}` is already used by {other}"));
+        }
+        taken.push((name, path));
+    }
+}
