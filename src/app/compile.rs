@@ -74,7 +74,9 @@ pub enum Error {
         source: spec::Error,
     },
     /// An intersection with more groups than can be counted.
-    #[error("models[{model}].intersections: `{name}` has {groups} groups, and at most {MOST_GROUPS} are counted; declare fewer `values`")]
+    #[error(
+        "models[{model}].intersections: `{name}` has {groups} groups, and at most {MOST_GROUPS} are counted; declare fewer `values`"
+    )]
     TooManyGroups {
         /// The model.
         model: String,
@@ -131,10 +133,10 @@ pub fn plan(model: &config::Model) -> ModelPlan {
     }
     if let Some((from, unit)) = &model.latency {
         let scale = match unit {
-            LatencyUnit::Seconds => 1.0,
-            LatencyUnit::Millis => 1e-3,
-            LatencyUnit::Micros => 1e-6,
-            LatencyUnit::Nanos => 1e-9,
+            LatencyUnit::S => 1.0,
+            LatencyUnit::Ms => 1e-3,
+            LatencyUnit::Us => 1e-6,
+            LatencyUnit::Ns => 1e-9,
         };
         add("latency", Role::Latency, Kind::Numeric, from.clone().into(), scale);
     }
@@ -150,14 +152,13 @@ pub fn plan(model: &config::Model) -> ModelPlan {
             add(&attribute.name, role, Kind::Categorical, attribute.from.clone().into(), 1.0);
         }
     }
-    let schema =
-        Arc::new(RecordSchema::new(ModelId::from(model.name.as_str()), model.task, columns));
+    let schema = Arc::new(RecordSchema::new(ModelId::from(model.name.as_str()), model.task, columns));
     let unit = match model.time_unit {
         config::TimeUnit::Rfc3339 => TimeUnit::Rfc3339,
-        config::TimeUnit::Seconds => TimeUnit::Seconds,
-        config::TimeUnit::Millis => TimeUnit::Millis,
-        config::TimeUnit::Micros => TimeUnit::Micros,
-        config::TimeUnit::Nanos => TimeUnit::Nanos,
+        config::TimeUnit::S => TimeUnit::Seconds,
+        config::TimeUnit::Ms => TimeUnit::Millis,
+        config::TimeUnit::Us => TimeUnit::Micros,
+        config::TimeUnit::Ns => TimeUnit::Nanos,
     };
     let mapping = ModelMapping {
         schema: Arc::clone(&schema),
@@ -193,10 +194,16 @@ pub fn plan(model: &config::Model) -> ModelPlan {
 /// # Errors
 /// When it cannot be read, or is no profile.
 pub fn read_profile(model: &str, path: &Path) -> Result<Profile, Error> {
-    let bytes = std::fs::read(path)
-        .map_err(|source| Error::Read { model: model.to_owned(), path: path.to_owned(), source })?;
-    Profile::from_json(&bytes)
-        .map_err(|source| Error::Profile { model: model.to_owned(), path: path.to_owned(), source })
+    let bytes = std::fs::read(path).map_err(|source| Error::Read {
+        model: model.to_owned(),
+        path: path.to_owned(),
+        source,
+    })?;
+    Profile::from_json(&bytes).map_err(|source| Error::Profile {
+        model: model.to_owned(),
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Every topic with its models, ready to run. `profiles` gives references that are not in files.
@@ -337,8 +344,10 @@ fn difference(
 }
 
 fn compile_check(model: &config::Model, check: &config::Check, layout: &Layout) -> Result<CheckSpec, Error> {
-    let window = WindowSpec::new(check.window, check.slide, model.pane).map_err(|source| {
-        Error::Window { model: model.name.clone(), check: check.name.clone(), source }
+    let window = WindowSpec::new(check.window, check.slide, model.pane).map_err(|source| Error::Window {
+        model: model.name.clone(),
+        check: check.name.clone(),
+        source,
     })?;
     let target = match &check.of {
         Of::Columns(columns) => Target::Columns(

@@ -16,7 +16,6 @@ mod prune;
 pub mod raw;
 mod secret;
 mod shape;
-mod source;
 mod suggest;
 mod tree;
 mod validate;
@@ -24,10 +23,10 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use crate::ingest::place::{FieldSource as Source, Pointer, Segment};
 pub use error::{Errors, Problem};
 pub use secret::Secret;
 pub use shape::schema;
-pub use source::{Pointer, Segment, Source};
 pub use tree::*;
 
 use error::Report;

@@ -13,7 +13,7 @@ pub use super::raw::{
     ActionKind, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, TimeUnit,
 };
 use super::secret::Secret;
-use super::source::{Pointer, Source};
+use super::{Pointer, Source};
 use crate::domain::{Bound, Metric, Task};
 
 /// Everything that a configuration says. `Debug` shows stars for secrets.

@@ -2,94 +2,12 @@
 //! trie over the JSON document, so that a record is parsed once, in one pass, whatever it holds.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
+pub use super::place::{FieldSource, Pointer, Segment};
 use super::time::TimeUnit;
 use crate::domain::ModelId;
 use crate::record::RecordSchema;
-
-/// One step of a pointer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Segment {
-    /// A key of an object, or an index of an array.
-    Key(Box<str>),
-    /// Every element of an array: each is a row (`*`).
-    Each,
-}
-
-/// A JSON pointer (RFC 6901), in which a segment `*` stands for every element of an array.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pointer(Vec<Segment>);
-
-impl Pointer {
-    /// Whether it leads to one value per row and not to one per record.
-    pub fn by_row(&self) -> bool {
-        self.0.contains(&Segment::Each)
-    }
-}
-
-impl FromStr for Pointer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        let rest =
-            text.strip_prefix('/').ok_or_else(|| format!("`{text}`: a JSON pointer begins with `/`"))?;
-        let segments: Vec<Segment> = rest
-            .split('/')
-            .map(|segment| match segment {
-                "*" => Segment::Each,
-                key => Segment::Key(key.replace("~1", "/").replace("~0", "~").into()),
-            })
-            .collect();
-        if segments.iter().filter(|segment| **segment == Segment::Each).count() > 1 {
-            return Err(format!("`{text}`: `*` may stand once in a pointer"));
-        }
-        Ok(Self(segments))
-    }
-}
-
-/// Where a value comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum FieldSource {
-    /// A place in the JSON document.
-    Pointer(Pointer),
-    /// A record header, as text.
-    Header(Box<str>),
-    /// The same for every record.
-    Literal(Box<str>),
-}
-
-impl FromStr for FieldSource {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(literal) = text.strip_prefix('=') {
-            return Ok(Self::Literal(literal.into()));
-        }
-        if let Some(header) = text.strip_prefix("header:") {
-            return Ok(Self::Header(header.into()));
-        }
-        text.parse().map(Self::Pointer)
-    }
-}
-
-impl fmt::Display for FieldSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pointer(Pointer(segments)) => segments.iter().try_for_each(|segment| match segment {
-                Segment::Key(key) => write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")),
-                Segment::Each => f.write_str("/*"),
-            }),
-            Self::Header(name) => write!(f, "header:{name}"),
-            Self::Literal(text) => write!(f, "={text}"),
-        }
-    }
-}
 
 /// Where the fields of one model's records are.
 #[derive(Clone, Debug)]
@@ -176,7 +94,7 @@ impl Plan {
     /// The place of `source`; `as_text` where it is read as text.
     pub(super) fn place(&mut self, source: &FieldSource, as_text: bool) -> Place {
         if let FieldSource::Literal(text) = source {
-            return Place::Literal(text.clone());
+            return Place::Literal(text.as_str().into());
         }
         let slot = match self.known.get(source) {
             Some(slot) => *slot,
@@ -185,7 +103,7 @@ impl Plan {
                 self.slots.push(SlotSpec::default());
                 match source {
                     FieldSource::Pointer(pointer) => self.insert(pointer, slot),
-                    FieldSource::Header(name) => self.headers.push((name.clone(), slot)),
+                    FieldSource::Header(name) => self.headers.push((name.as_str().into(), slot)),
                     FieldSource::Literal(_) => {}
                 }
                 self.known.insert(source.clone(), slot);
@@ -198,7 +116,7 @@ impl Plan {
 
     fn insert(&mut self, pointer: &Pointer, slot: usize) {
         let mut node = 0;
-        for segment in &pointer.0 {
+        for segment in pointer.segments() {
             if *segment == Segment::Each {
                 self.slots[slot].array = Some(node);
             }
@@ -215,8 +133,8 @@ impl Plan {
                     match segment {
                         Segment::Each => parent.each = Some(next),
                         Segment::Key(key) => {
-                            parent.keys.push((key.clone(), next));
-                            parent.index.insert(key.clone(), next);
+                            parent.keys.push((key.as_str().into(), next));
+                            parent.index.insert(key.as_str().into(), next);
                         }
                     }
                     next

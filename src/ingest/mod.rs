@@ -4,6 +4,7 @@
 pub mod decoder;
 pub mod json;
 pub mod mapping;
+pub mod place;
 pub mod source;
 pub mod time;
 

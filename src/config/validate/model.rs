@@ -7,8 +7,8 @@ use super::{Surroundings, check};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
-use crate::config::source::{Pointer, Source};
 use crate::config::tree::{Attribute, Feature, Model};
+use crate::config::{Pointer, Source};
 use crate::domain::Task;
 
 /// Most combinations of group values that one intersection may have: each is counted in every pane.

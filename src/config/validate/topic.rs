@@ -1,9 +1,9 @@
 //! Input topics, and that no topic is used for two things.
 
+use crate::config::Source;
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
-use crate::config::source::Source;
 use crate::config::tree::Topic;
 
 pub(super) fn topics(root: &raw::Root, report: &mut Report) -> Option<Vec<Topic>> {

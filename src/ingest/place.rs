@@ -86,7 +86,7 @@ impl fmt::Display for Pointer {
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
+pub enum FieldSource {
     /// A place in the record's JSON value.
     Pointer(Pointer),
     /// A header of the record, by its exact name; written `header:NAME`.
@@ -95,7 +95,7 @@ pub enum Source {
     Literal(String),
 }
 
-impl FromStr for Source {
+impl FromStr for FieldSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -116,7 +116,13 @@ impl FromStr for Source {
     }
 }
 
-impl fmt::Display for Source {
+impl From<Pointer> for FieldSource {
+    fn from(pointer: Pointer) -> Self {
+        Self::Pointer(pointer)
+    }
+}
+
+impl fmt::Display for FieldSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pointer(pointer) => pointer.fmt(f),
@@ -133,7 +139,7 @@ mod tests {
     #[test]
     fn reads_what_it_prints() {
         for text in ["/a", "/a~1b/m~0n/0", "/instances/*/income", "//", "header:X-Model", "=v1"] {
-            assert_eq!(text.parse::<Source>().map(|source| source.to_string()), Ok(text.to_owned()));
+            assert_eq!(text.parse::<FieldSource>().map(|source| source.to_string()), Ok(text.to_owned()));
         }
         assert_eq!(
             "/a~1b/*".parse::<Pointer>().map(|pointer| pointer.segments().to_vec()),
@@ -153,7 +159,7 @@ mod tests {
             ("header:", "lacks the header's name"),
             ("=", "lacks the text"),
         ] {
-            let wrong = text.parse::<Source>().unwrap_err();
+            let wrong = text.parse::<FieldSource>().unwrap_err();
             assert!(wrong.contains(word), "{text}: {wrong}");
         }
     }
