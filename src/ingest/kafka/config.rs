@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn wrong_properties_are_named_and_their_values_never_shown() {
-        for (name, value) in [("no.such.property", "hunter2"), ("enable.ssl.certificate.verification", "hunter2")]
+        for (name, value) in
+            [("no.such.property", "hunter2"), ("enable.ssl.certificate.verification", "hunter2")]
         {
             let error = config(&[(name, value)]).to_client_config().unwrap_err();
             let text = format!("{error} {error:?}");
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn debug_output_holds_no_value_of_any_property() {
-        let secrets = [("sasl.password", "hunter2"), ("ssl.key.pem", "hunter2"), ("bootstrap.servers", "hunter2")];
+        let secrets =
+            [("sasl.password", "hunter2"), ("ssl.key.pem", "hunter2"), ("bootstrap.servers", "hunter2")];
         let text = format!("{:?}", config(&secrets));
         assert!(text.contains("sasl.password") && !text.contains("hunter2"), "{text}");
     }

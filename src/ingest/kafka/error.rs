@@ -125,8 +125,12 @@ pub(super) fn advice(code: RDKafkaErrorCode) -> Option<&'static str> {
         Code::UnknownTopicOrPartition | Code::UnknownTopic => {
             "create the topic, or correct its name under `topics`; it is read as soon as it exists"
         }
-        Code::TopicAuthorizationFailed => "grant Read and Describe on the topic to the user of `kafka.security`",
-        Code::GroupAuthorizationFailed => "grant Read on the group `kafka.group` to the user of `kafka.security`",
+        Code::TopicAuthorizationFailed => {
+            "grant Read and Describe on the topic to the user of `kafka.security`"
+        }
+        Code::GroupAuthorizationFailed => {
+            "grant Read on the group `kafka.group` to the user of `kafka.security`"
+        }
         Code::ClusterAuthorizationFailed => "grant the user of `kafka.security` access to the cluster",
         Code::SaslAuthenticationFailed | Code::Authentication => {
             "check mechanism, username and password under `kafka.security`"

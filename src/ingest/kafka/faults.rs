@@ -43,7 +43,9 @@ impl Recorder {
         }
         self.announced.push(code);
         match advice(code) {
-            Some(advice) => tracing::warn!(%code, reason, advice, "kafka fault; reading goes on when it is over"),
+            Some(advice) => {
+                tracing::warn!(%code, reason, advice, "kafka fault; reading goes on when it is over")
+            }
             None => tracing::warn!(%code, reason, "kafka fault; reading goes on when it is over"),
         }
         true

@@ -123,7 +123,8 @@ impl KafkaSource {
     }
 
     fn revoke(&mut self, revoked: &[(String, i32)], sink: Sink<'_>) -> usize {
-        let gone: HashSet<(&str, i32)> = revoked.iter().map(|(topic, number)| (topic.as_str(), *number)).collect();
+        let gone: HashSet<(&str, i32)> =
+            revoked.iter().map(|(topic, number)| (topic.as_str(), *number)).collect();
         let ours = |owned: &mut Owned| gone.contains(&(&*owned.partition.topic, owned.partition.partition));
         let lost: Vec<_> = self.owned.extract_if(.., ours).map(|owned| owned.partition).collect();
         self.last = 0;
