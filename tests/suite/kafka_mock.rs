@@ -476,13 +476,10 @@ fn a_full_queue_slows_the_sender_down_and_drops_nothing() {
 fn what_is_not_delivered_is_counted_and_the_next_flush_says_so_once() {
     let (cluster, client) = mock(&[("dead", 1), ("findings", 1)]);
     let mut sink = sink(&client, Keep::default());
-    cluster.request_errors(
-        RDKafkaApiKey::Produce,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED],
-    );
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
     sink.finding("k", "{}").unwrap();
     let error = sink.flush(PATIENCE).unwrap_err().to_string();
-    assert!(error.contains("'findings'") && error.contains("grant Write"), "{error}");
+    assert!(error.contains("'findings'") && error.contains("dead_letter_value_bytes"), "{error}");
     assert_eq!(sink.deliveries().failed, 1);
     sink.finding("k", "{}").unwrap();
     sink.flush(PATIENCE).unwrap();
