@@ -5,6 +5,7 @@ pub mod decoder;
 pub mod json;
 pub mod mapping;
 pub mod place;
+pub mod kafka;
 pub mod source;
 pub mod time;
 

@@ -1,1 +1,4 @@
 //! DataFusion at the edge: reading reference and replay files.
+
+mod encode;
+pub mod files;

@@ -1,0 +1,108 @@
+//! plimsoll's own topics: made where they are missing and the broker allows it.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::Error;
+use super::error::code_of;
+
+/// What becomes of old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Deleted after the broker's default time.
+    Delete,
+    /// Never deleted.
+    Forever,
+    /// Only the newest of each key is sure to stay.
+    Compact,
+}
+
+/// A topic that must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Partitions, where it has to be made; none: the broker's default.
+    pub partitions: Option<i32>,
+    /// What becomes of old records, where it has to be made.
+    pub retention: Retention,
+}
+
+impl Topic {
+    fn settings(&self) -> NewTopic<'_> {
+        // -1 asks for the broker's default, both here and for the number of copies.
+        let topic = NewTopic::new(&self.name, self.partitions.unwrap_or(-1), TopicReplication::Fixed(-1));
+        match self.retention {
+            Retention::Delete => topic.set("cleanup.policy", "delete"),
+            Retention::Forever => {
+                topic.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1")
+            }
+            Retention::Compact => topic.set("cleanup.policy", "compact"),
+        }
+    }
+}
+
+/// Makes those of `topics` that are missing, or, unless `create`, says which is missing.
+///
+/// A topic that exists is left as it is. A user who may not create topics needs only Describe on
+/// those that somebody else has made.
+pub async fn ensure(
+    client: &ClientConfig,
+    topics: &[Topic],
+    create: bool,
+    timeout: Duration,
+) -> Result<(), Error> {
+    for topic in topics {
+        let missing = match exists(client, &topic.name, timeout) {
+            Ok(()) => continue,
+            Err(Error::NoTopic { topic }) => Error::NoTopic { topic },
+            Err(error) => return Err(error),
+        };
+        if !create {
+            return Err(missing);
+        }
+        make(client, topic, timeout).await?;
+        tracing::info!(topic = topic.name, "topic created");
+    }
+    Ok(())
+}
+
+async fn make(client: &ClientConfig, topic: &Topic, timeout: Duration) -> Result<(), Error> {
+    let refused = |code| Error::Create { topic: topic.name.clone(), code };
+    let admin: AdminClient<DefaultClientContext> = client.create().map_err(Error::from_client)?;
+    let options = AdminOptions::new().operation_timeout(Some(timeout)).request_timeout(Some(timeout));
+    let answers = admin.create_topics([&topic.settings()], &options).await;
+    for answer in answers.map_err(|error| refused(code_of(&error)))? {
+        match answer {
+            // Another instance may have been faster.
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(refused(code)),
+        }
+    }
+    Ok(())
+}
+
+/// Asks as a consumer, because a producer's question may make the broker create the topic.
+fn exists(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), Error> {
+    let mut config = client.clone();
+    config.remove("group.id").set("allow.auto.create.topics", "false");
+    let consumer: BaseConsumer = config.create().map_err(Error::from_client)?;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), timeout)
+        .map_err(|error| Error::Metadata { topic: topic.to_owned(), code: code_of(&error) })?;
+    match metadata.topics().iter().find(|found| found.name() == topic).map(|found| found.error()) {
+        Some(None) => Ok(()),
+        None => Err(Error::NoTopic { topic: topic.to_owned() }),
+        Some(Some(error)) => match RDKafkaErrorCode::from(error) {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                Err(Error::NoTopic { topic: topic.to_owned() })
+            }
+            code => Err(Error::Metadata { topic: topic.to_owned(), code }),
+        },
+    }
+}
