@@ -406,7 +406,10 @@ mod tests {
                 let has = base.ends_with(&format!("_{}", suffix.name()));
                 assert_eq!(has, *unit == suffix, "{name} and its unit");
             }
-            assert!(!labels.contains(&"job") && !labels.contains(&"instance"), "{name}: the scraper's labels");
+            assert!(
+                !labels.contains(&"job") && !labels.contains(&"instance"),
+                "{name}: the scraper's labels"
+            );
         }
     }
 

@@ -21,8 +21,5 @@ pub fn current(view: &View) -> Vec<&Arc<Finding>> {
         let end = newest.entry(question(finding)).or_insert(EventTime::MIN);
         *end = (*end).max(finding.window.end);
     }
-    view.latest
-        .iter()
-        .filter(|finding| newest.get(&question(finding)) == Some(&finding.window.end))
-        .collect()
+    view.latest.iter().filter(|finding| newest.get(&question(finding)) == Some(&finding.window.end)).collect()
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Telemetry;
 use super::catalogue::{Id, Series};
 use super::page::{Buckets, Labels, Page, Value};
-use super::Telemetry;
 use crate::domain::{DecisionKind, RejectReason, SourcePartition};
 
 macro_rules! label_values {

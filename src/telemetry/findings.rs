@@ -49,7 +49,8 @@ impl Check {
         self.samples = self.samples.max(finding.n);
         let is_feature = matches!(finding.scope, Scope::Feature { .. });
         if is_feature && finding.metric.family() == Family::Drift {
-            self.judged_features += u64::from(matches!(finding.verdict, Some(Verdict::Pass | Verdict::Breach)));
+            self.judged_features +=
+                u64::from(matches!(finding.verdict, Some(Verdict::Pass | Verdict::Breach)));
             self.drifted_features += u64::from(finding.verdict == Some(Verdict::Breach));
         }
     }

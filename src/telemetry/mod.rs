@@ -67,8 +67,10 @@ impl Telemetry {
     /// Starts with an empty view and all counters at 0. `version` and `revision` are those of this
     /// build.
     pub fn new(version: &str, revision: &str) -> Self {
-        let shared =
-            Arc::new(Shared { events: Events::new(version, revision), view: ArcSwap::from_pointee(View::default()) });
+        let shared = Arc::new(Shared {
+            events: Events::new(version, revision),
+            view: ArcSwap::from_pointee(View::default()),
+        });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::clone(&shared)));
         let inner = Inner { version: version.to_owned(), revision: revision.to_owned(), registry, shared };

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabel, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit as EncodedUnit;
 
@@ -21,6 +23,21 @@ pub(super) enum Value {
     Count(u64),
     /// Anything else; never NaN or infinite.
     Number(f64),
+}
+
+impl Value {
+    fn encode(self, kind: Kind, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        match (kind, self) {
+            (Kind::Counter, Self::Count(count)) => {
+                metric.encode_counter::<NoLabelSet, u64, f64>(&count, None)
+            }
+            (Kind::Counter, Self::Number(number)) => {
+                metric.encode_counter::<NoLabelSet, f64, f64>(&number, None)
+            }
+            (_, Self::Count(count)) => metric.encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX)),
+            (_, Self::Number(number)) => metric.encode_gauge(&number),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +140,7 @@ impl Page {
                 let pairs: Vec<(f64, u64)> =
                     buckets.limits.iter().copied().zip(buckets.counts.iter().copied()).collect();
                 let count = buckets.counts.iter().sum();
-                metric.encode_histogram::<Vec<(&str, &str)>>(buckets.sum, count, &pairs, None)?;
+                metric.encode_histogram::<NoLabelSet>(buckets.sum, count, &pairs, None)?;
             }
             let Some(samples) = self.samples.get(&id).filter(|samples| !samples.is_empty()) else {
                 continue;
@@ -136,18 +153,11 @@ impl Page {
                     metric.encode_info(&labels)?;
                     continue;
                 }
-                let mut metric = metric.encode_family(&labels)?;
-                match (spec.kind, sample.value) {
-                    (Kind::Counter, Value::Count(count)) => {
-                        metric.encode_counter::<Vec<(&str, &str)>, u64, f64>(&count, None)?;
-                    }
-                    (Kind::Counter, Value::Number(number)) => {
-                        metric.encode_counter::<Vec<(&str, &str)>, f64, f64>(&number, None)?;
-                    }
-                    (_, Value::Count(count)) => {
-                        metric.encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX))?;
-                    }
-                    (_, Value::Number(number)) => metric.encode_gauge(&number)?,
+                if labels.values.iter().all(String::is_empty) {
+                    // An empty family would be written as `{}`.
+                    sample.value.encode(spec.kind, &mut metric)?;
+                } else {
+                    sample.value.encode(spec.kind, &mut metric.encode_family(&labels)?)?;
                 }
             }
         }

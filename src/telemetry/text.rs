@@ -61,7 +61,8 @@ pub(super) fn to_prometheus(page: &str) -> String {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             // The name in it depends on the type, which follows.
             help = rest.split_once(' ').map(|(_, text)| text);
-        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
             let (suffix, kind) = match kind {
                 "counter" => ("_total", "counter"),
                 "info" => ("_info", "gauge"),
