@@ -1,0 +1,431 @@
+//! Every metric of plimsoll, once: its name, kind, unit, labels, help and how many series it may
+//! have. The page, `docs/metrics.md` and the test over dashboards and alert rules are all made
+//! from this list, so a metric cannot be shown, described or asked for under two names.
+//!
+//! Two statistics are two metrics, so that a sum over labels never mixes units. The one exception
+//! are the bounds of checks, which are drawn beside a value and never summed.
+
+/// What a metric counts or shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the daemon restarts. The name ends in `_total`.
+    Counter,
+    /// A value that goes up and down.
+    Gauge,
+    /// Counts of observations in buckets, with their sum.
+    Histogram,
+    /// Facts as labels; the value is always 1. The name ends in `_info`.
+    Info,
+}
+
+impl Kind {
+    /// The kind as OpenMetrics spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// The base unit of a metric, which its name ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A count, a state, or a statistic without a unit.
+    None,
+    /// Seconds; in a `_timestamp_seconds` metric, seconds since the Unix epoch.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// A share or a ratio.
+    Ratio,
+}
+
+impl Unit {
+    /// The suffix of the metric's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
+/// What the number of a metric's series grows with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// One series.
+    One,
+    /// As many as a list in the program has entries.
+    Fixed(usize),
+    /// One for each metric of the catalogue.
+    PerMetric,
+    /// A few for each source topic.
+    PerTopic,
+    /// One for each source partition.
+    PerPartition,
+    /// A few for each action of a model.
+    PerAction,
+    /// One for each model version.
+    PerVersion,
+    /// A few for each check of a model version.
+    PerCheck,
+    /// One for each feature in each check of a model version.
+    PerFeature,
+    /// One for each group of a protected attribute in each check of a model version.
+    PerGroup,
+}
+
+impl Series {
+    /// How many series a metric may have on one page. What is beyond is left out and counted.
+    ///
+    /// Versions, features and groups come from the log, so without a limit a faulty producer could
+    /// fill the memory of whoever scrapes (about 3 kB a series in Prometheus).
+    pub const fn limit(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Fixed(count) => count,
+            Self::PerMetric => 200,
+            Self::PerTopic | Self::PerAction | Self::PerVersion => 2_000,
+            Self::PerPartition => 4_000,
+            Self::PerCheck | Self::PerGroup => 5_000,
+            Self::PerFeature => 20_000,
+        }
+    }
+
+    /// What the number of series grows with, in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One | Self::Fixed(_) => "fixed",
+            Self::PerMetric => "per metric",
+            Self::PerTopic => "per topic",
+            Self::PerPartition => "per partition",
+            Self::PerAction => "per action",
+            Self::PerVersion => "per model version",
+            Self::PerCheck => "per check",
+            Self::PerFeature => "per feature",
+            Self::PerGroup => "per group",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Heading it stands under in the documentation.
+    pub section: &'static str,
+    /// Full name as it is queried, `_total` and `_info` included.
+    pub name: &'static str,
+    /// What it counts or shows.
+    pub kind: Kind,
+    /// Its base unit.
+    pub unit: Unit,
+    /// Its labels, in order. A label whose value is empty is not written.
+    pub labels: &'static [&'static str],
+    /// What its number of series grows with.
+    pub series: Series,
+    help: &'static str,
+}
+
+impl Spec {
+    /// One sentence or more on what it shows: a single line without full stop at its end.
+    pub fn help(&self) -> &'static str {
+        self.help.trim().trim_end_matches('.')
+    }
+
+    /// The name without the suffixes that OpenMetrics adds by kind and unit.
+    pub fn stem(&self) -> &'static str {
+        let name = match self.kind {
+            Kind::Counter => self.name.trim_end_matches("_total"),
+            Kind::Info => self.name.trim_end_matches("_info"),
+            Kind::Gauge | Kind::Histogram => self.name,
+        };
+        match name.strip_suffix(self.unit.name()) {
+            Some(stem) if self.unit != Unit::None => stem.trim_end_matches('_'),
+            _ => name,
+        }
+    }
+}
+
+macro_rules! catalogue {
+    ($($section:literal { $(
+        $(#[doc = $help:literal])+
+        $id:ident = $name:literal $kind:ident $unit:ident [$($label:ident)*] $series:expr;
+    )+ })+) => {
+        /// A metric of the catalogue.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Id {
+            $($($(#[doc = $help])+ $id,)+)+
+        }
+
+        impl Id {
+            /// All metrics, in the order in which the page and the documentation list them.
+            pub const ALL: &'static [Self] = &[$($(Self::$id),+),+];
+
+            /// What the catalogue says of it.
+            pub const fn spec(self) -> &'static Spec {
+                match self {
+                    $($(Self::$id => &Spec {
+                        section: $section,
+                        name: $name,
+                        kind: Kind::$kind,
+                        unit: Unit::$unit,
+                        labels: &[$(stringify!($label)),*],
+                        series: $series,
+                        help: concat!($($help),+),
+                    },)+)+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    "Build and process" {
+        /// Version and source revision of this daemon; always 1.
+        Build = "plimsoll_build_info" Info None [version revision] Series::One;
+        /// Processor time of the daemon, user and system.
+        ProcessCpu = "process_cpu_seconds_total" Counter Seconds [] Series::One;
+        /// Resident memory of the daemon.
+        ProcessMemory = "process_resident_memory_bytes" Gauge Bytes [] Series::One;
+        /// Open file descriptors of the daemon.
+        ProcessFds = "process_open_fds" Gauge None [] Series::One;
+        /// When the daemon started.
+        ProcessStart = "process_start_time_seconds" Gauge Seconds [] Series::One;
+    }
+    "Intake" {
+        /// Records read from the source, those read again after a restart or a rebalance included.
+        ConsumedRecords = "plimsoll_consumed_records_total" Counter None [topic partition] Series::PerPartition;
+        /// Bytes of the keys and values of those records.
+        ConsumedBytes = "plimsoll_consumed_bytes_total" Counter Bytes [topic partition] Series::PerPartition;
+        /// Records that have been put into a class: the sum of used, late and rejected.
+        AccountedRecords = "plimsoll_accounted_records_total" Counter None [topic] Series::PerTopic;
+        /// Records of which at least one row entered a pane.
+        UsedRecords = "plimsoll_used_records_total" Counter None [topic] Series::PerTopic;
+        /// Records of which every row was behind the watermark of its own partition.
+        LateRecords = "plimsoll_late_records_total" Counter None [topic] Series::PerTopic;
+        /// Records that could not be used, by reason.
+        RejectedRecords = "plimsoll_rejected_records_total" Counter None [topic reason] Series::PerTopic;
+        /// Rows found in records; a batch request holds many.
+        Rows = "plimsoll_rows_total" Counter None [topic] Series::PerTopic;
+        /// Rows that entered no pane because they were late.
+        LateRows = "plimsoll_late_rows_total" Counter None [topic] Series::PerTopic;
+        /// Rejected records that were handed to the dead-letter topic.
+        DeadLetters = "plimsoll_dead_letters_total" Counter None [topic] Series::PerTopic;
+        /// Records between the position of the reader and the end of the partition.
+        Lag = "plimsoll_consumer_lag_records" Gauge None [topic partition] Series::PerPartition;
+        /// Largest event time read from the partition.
+        EventTimestamp = "plimsoll_event_timestamp_seconds" Gauge Seconds [topic partition] Series::PerPartition;
+        /// Event time before which the partition's records count as late.
+        WatermarkTimestamp = "plimsoll_watermark_timestamp_seconds" Gauge Seconds [topic partition] Series::PerPartition;
+        /// Whether the partition is caught up and has been silent for the idle time; then windows do not wait for it.
+        PartitionIdle = "plimsoll_partition_idle" Gauge None [topic partition] Series::PerPartition;
+        /// Rebalances of the consumer group, by kind.
+        Rebalances = "plimsoll_rebalances_total" Counter None [kind] Series::Fixed(3);
+    }
+    "Pipeline" {
+        /// Time in which a stage of the pipeline worked.
+        StageBusy = "plimsoll_stage_busy_seconds_total" Counter Seconds [stage] Series::Fixed(4);
+        /// How long one evaluation of all windows that were due took.
+        EvaluationDuration = "plimsoll_evaluation_duration_seconds" Histogram Seconds [] Series::One;
+        /// Least watermark of all partitions that are not idle; windows that end before it have been evaluated.
+        EngineWatermark = "plimsoll_engine_watermark_timestamp_seconds" Gauge Seconds [] Series::One;
+        /// Wall time of the picture of the engine that this page shows.
+        ViewTimestamp = "plimsoll_view_timestamp_seconds" Gauge Seconds [] Series::One;
+        /// Panes held in memory, open and closed.
+        Panes = "plimsoll_panes" Gauge None [] Series::One;
+        /// Memory that the counts held by the engine take, by kind.
+        StateBytes = "plimsoll_state_bytes" Gauge Bytes [kind] Series::Fixed(1);
+        /// Offset commits that the source confirmed.
+        Commits = "plimsoll_commits_total" Counter None [] Series::One;
+        /// Offset commits that failed.
+        CommitFailures = "plimsoll_commit_failures_total" Counter None [] Series::One;
+        /// When the last offset commit was confirmed.
+        CommitTimestamp = "plimsoll_commit_timestamp_seconds" Gauge Seconds [] Series::One;
+        /// Findings given out.
+        Findings = "plimsoll_findings_total" Counter None [] Series::One;
+        /// Failed requests to what plimsoll writes to, by sink and type of error.
+        SinkErrors = "plimsoll_sink_errors_total" Counter None [sink error_type] Series::Fixed(20);
+    }
+    "This page" {
+        /// Series on this page, this one not included.
+        MetricSeries = "plimsoll_metric_series" Gauge None [] Series::One;
+        /// Series left out of pages because a metric was at its limit, counted once for each page.
+        MetricSeriesDropped = "plimsoll_metric_series_dropped_total" Counter None [family] Series::PerMetric;
+    }
+    "Models and policies" {
+        /// Rows that entered panes.
+        ModelRecords = "plimsoll_model_records_total" Counter None [tenant model model_version] Series::PerVersion;
+        /// Event time of the newest row.
+        ModelEventTimestamp = "plimsoll_model_event_timestamp_seconds" Gauge Seconds [tenant model model_version] Series::PerVersion;
+        /// End of the newest window that was evaluated.
+        EvaluationTimestamp = "plimsoll_evaluation_timestamp_seconds" Gauge Seconds [tenant model model_version] Series::PerVersion;
+        /// Findings by verdict; not_judged stands for a check without a bound.
+        Evaluations = "plimsoll_evaluations_total" Counter None [tenant model model_version check verdict] Series::PerCheck;
+        /// Findings of the check's newest window by verdict.
+        CheckFindings = "plimsoll_check_findings" Gauge None [tenant model model_version check verdict] Series::PerCheck;
+        /// Least value that the check allows, in the unit of its metric.
+        CheckLowerBound = "plimsoll_check_lower_bound" Gauge None [tenant model model_version check metric] Series::PerCheck;
+        /// Largest value that the check allows, in the unit of its metric.
+        CheckUpperBound = "plimsoll_check_upper_bound" Gauge None [tenant model model_version check metric] Series::PerCheck;
+        /// Rows that the newest window of the check was computed from; the largest over its features or groups.
+        WindowSamples = "plimsoll_window_samples" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// State of a policy: 0 unknown, 1 ok, 2 warn, 3 violated.
+        PolicyState = "plimsoll_policy_state" Gauge None [tenant model model_version policy] Series::PerCheck;
+        /// End of the window in which the open incident began; absent without an incident.
+        IncidentStart = "plimsoll_incident_start_timestamp_seconds" Gauge Seconds [tenant model model_version policy] Series::PerCheck;
+        /// Decisions by kind: qualified, violated, cleared.
+        Decisions = "plimsoll_decisions_total" Counter None [model policy kind] Series::PerAction;
+    }
+    "Drift" {
+        /// Population stability index of a feature against the reference, nats.
+        FeaturePsi = "plimsoll_feature_drift_psi" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Kolmogorov-Smirnov distance of a feature from the reference, 0 to 1.
+        FeatureKs = "plimsoll_feature_drift_ks" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Jensen-Shannon distance of a feature from the reference, base e, 0 to 0.833.
+        FeatureJs = "plimsoll_feature_drift_js" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// First Wasserstein distance of a feature from the reference, in the feature's unit.
+        FeatureWasserstein = "plimsoll_feature_drift_wasserstein" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// First Wasserstein distance of a feature from the reference, in standard deviations of the reference.
+        FeatureWassersteinNormalized = "plimsoll_feature_drift_wasserstein_normalized" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Hellinger distance of a feature from the reference, 0 to 1.
+        FeatureHellinger = "plimsoll_feature_drift_hellinger" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Total variation distance of a feature from the reference, 0 to 1.
+        FeatureTotalVariation = "plimsoll_feature_drift_total_variation" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Chi-squared statistic of a feature against the reference.
+        FeatureChiSquared = "plimsoll_feature_drift_chi_squared" Gauge None [tenant model model_version check feature] Series::PerFeature;
+        /// Share of the judged features of a drift check that are in breach in its newest window.
+        DriftedFeatures = "plimsoll_drifted_features_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
+        /// Population stability index of an output of the model against the reference, nats.
+        PredictionPsi = "plimsoll_prediction_drift_psi" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// Kolmogorov-Smirnov distance of an output of the model from the reference, 0 to 1.
+        PredictionKs = "plimsoll_prediction_drift_ks" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// Jensen-Shannon distance of an output of the model from the reference, base e, 0 to 0.833.
+        PredictionJs = "plimsoll_prediction_drift_js" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// First Wasserstein distance of an output of the model from the reference, in the output's unit.
+        PredictionWasserstein = "plimsoll_prediction_drift_wasserstein" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// First Wasserstein distance of an output of the model from the reference, in standard deviations of the reference.
+        PredictionWassersteinNormalized = "plimsoll_prediction_drift_wasserstein_normalized" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// Hellinger distance of an output of the model from the reference, 0 to 1.
+        PredictionHellinger = "plimsoll_prediction_drift_hellinger" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// Total variation distance of an output of the model from the reference, 0 to 1.
+        PredictionTotalVariation = "plimsoll_prediction_drift_total_variation" Gauge None [tenant model model_version check output] Series::PerCheck;
+        /// Chi-squared statistic of an output of the model against the reference.
+        PredictionChiSquared = "plimsoll_prediction_drift_chi_squared" Gauge None [tenant model model_version check output] Series::PerCheck;
+    }
+    "Quality" {
+        /// Share of rows in which a feature is missing or null.
+        FeatureMissing = "plimsoll_feature_missing_ratio" Gauge Ratio [tenant model model_version check feature] Series::PerFeature;
+        /// Share of rows in which a feature is not a number or has the wrong type.
+        FeatureInvalid = "plimsoll_feature_invalid_ratio" Gauge Ratio [tenant model model_version check feature] Series::PerFeature;
+        /// Share of a feature's present values that the reference never showed.
+        FeatureUnseen = "plimsoll_feature_unseen_ratio" Gauge Ratio [tenant model model_version check feature] Series::PerFeature;
+        /// Share of a feature's present values outside the range of the reference.
+        FeatureOutOfRange = "plimsoll_feature_out_of_range_ratio" Gauge Ratio [tenant model model_version check feature] Series::PerFeature;
+        /// Share of rows in which an output of the model is missing or null.
+        PredictionMissing = "plimsoll_prediction_missing_ratio" Gauge Ratio [tenant model model_version check output] Series::PerCheck;
+        /// Share of rows in which an output of the model is not a number or has the wrong type.
+        PredictionInvalid = "plimsoll_prediction_invalid_ratio" Gauge Ratio [tenant model model_version check output] Series::PerCheck;
+        /// Share of an output's present values that the reference never showed.
+        PredictionUnseen = "plimsoll_prediction_unseen_ratio" Gauge Ratio [tenant model model_version check output] Series::PerCheck;
+        /// Share of an output's present values outside the range of the reference.
+        PredictionOutOfRange = "plimsoll_prediction_out_of_range_ratio" Gauge Ratio [tenant model model_version check output] Series::PerCheck;
+    }
+    "Fairness" {
+        /// Rate of a group of a protected attribute; a group with fewer than 11 rows is not shown.
+        FairnessRate = "plimsoll_fairness_rate_ratio" Gauge Ratio [tenant model model_version check attribute group rate] Series::PerGroup;
+        /// Lower end of the interval of that rate.
+        FairnessRateLower = "plimsoll_fairness_rate_lower_ratio" Gauge Ratio [tenant model model_version check attribute group rate] Series::PerGroup;
+        /// Upper end of the interval of that rate.
+        FairnessRateUpper = "plimsoll_fairness_rate_upper_ratio" Gauge Ratio [tenant model model_version check attribute group rate] Series::PerGroup;
+        /// Rows of a group that its rate was computed from; a group with fewer than 11 rows is not shown.
+        FairnessGroupSamples = "plimsoll_fairness_group_samples" Gauge None [tenant model model_version check attribute group] Series::PerGroup;
+        /// Largest less smallest rate over the groups of an attribute, by rate: selection (demographic parity), true_positive (equal opportunity), false_positive, equalized_odds.
+        FairnessGap = "plimsoll_fairness_gap_ratio" Gauge Ratio [tenant model model_version check attribute rate] Series::PerGroup;
+        /// Lower end of the interval of that difference.
+        FairnessGapLower = "plimsoll_fairness_gap_lower_ratio" Gauge Ratio [tenant model model_version check attribute rate] Series::PerGroup;
+        /// Upper end of the interval of that difference.
+        FairnessGapUpper = "plimsoll_fairness_gap_upper_ratio" Gauge Ratio [tenant model model_version check attribute rate] Series::PerGroup;
+        /// Smallest over largest selection rate over the groups of an attribute (demographic parity ratio).
+        FairnessImpact = "plimsoll_fairness_impact_ratio" Gauge Ratio [tenant model model_version check attribute] Series::PerGroup;
+        /// Lower end of the interval of that ratio.
+        FairnessImpactLower = "plimsoll_fairness_impact_lower_ratio" Gauge Ratio [tenant model model_version check attribute] Series::PerGroup;
+        /// Upper end of the interval of that ratio.
+        FairnessImpactUpper = "plimsoll_fairness_impact_upper_ratio" Gauge Ratio [tenant model model_version check attribute] Series::PerGroup;
+    }
+    "Performance and traffic" {
+        /// Share of predictions that equal the label.
+        Accuracy = "plimsoll_performance_accuracy_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
+        /// Share of positive predictions whose label is positive.
+        Precision = "plimsoll_performance_precision_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
+        /// Share of positive labels that were predicted.
+        Recall = "plimsoll_performance_recall_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
+        /// Harmonic mean of precision and recall.
+        F1 = "plimsoll_performance_f1_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
+        /// Mean squared distance of the score from the label, 0 to 1.
+        Brier = "plimsoll_performance_brier" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// Mean negative log likelihood of the label, nats.
+        LogLoss = "plimsoll_performance_log_loss" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// Expected calibration error over ten equal bins of the score, 0 to 1.
+        CalibrationError = "plimsoll_performance_expected_calibration_error" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// Rows in the newest window of a traffic check.
+        WindowRows = "plimsoll_window_rows" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// Quantile of the model's own latency that the check asks for.
+        Latency = "plimsoll_latency_seconds" Gauge Seconds [tenant model model_version check] Series::PerCheck;
+    }
+    "Actions" {
+        /// Actions by outcome: suppressed, submitted, applied, failed, unknown.
+        Actions = "plimsoll_actions_total" Counter None [model action outcome] Series::PerAction;
+        /// When the newest action last changed its state.
+        ActionLast = "plimsoll_action_last_timestamp_seconds" Gauge Seconds [model action] Series::PerAction;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_naming_practice_of_prometheus() {
+        let mut seen = BTreeSet::new();
+        for id in Id::ALL {
+            let Spec { name, kind, unit, labels, .. } = id.spec();
+            assert!(seen.insert(name), "{name} is listed twice");
+            assert!(name.starts_with("plimsoll_") || name.starts_with("process_"), "{name}");
+            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_info"), *kind == Kind::Info, "{name}");
+            let base = name.trim_end_matches("_total");
+            for suffix in [Unit::Seconds, Unit::Bytes, Unit::Ratio] {
+                let has = base.ends_with(&format!("_{}", suffix.name()));
+                assert_eq!(has, *unit == suffix, "{name} and its unit");
+            }
+            assert!(
+                !labels.contains(&"job") && !labels.contains(&"instance"),
+                "{name}: the scraper's labels"
+            );
+        }
+    }
+
+    #[test]
+    fn help_is_one_plain_line() {
+        for id in Id::ALL {
+            let help = id.spec().help();
+            assert!(help.len() > 15 && !help.contains(['\n', '\\', '"']), "{}: {help}", id.spec().name);
+        }
+    }
+
+    #[test]
+    fn stems_are_names_without_the_suffixes_that_the_encoder_adds() {
+        assert_eq!(Id::ConsumedBytes.spec().stem(), "plimsoll_consumed");
+        assert_eq!(Id::Build.spec().stem(), "plimsoll_build");
+        assert_eq!(Id::EventTimestamp.spec().stem(), "plimsoll_event_timestamp");
+        assert_eq!(Id::Panes.spec().stem(), "plimsoll_panes");
+    }
+}

@@ -1,0 +1,290 @@
+//! What adapters and the wiring count as it happens. Callers report batches, not records, so one
+//! short lock is enough. Every label set that can be known beforehand starts at 0: a counter that
+//! is born at 1 is invisible to `increase()`, and the alert on it would stay silent.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Telemetry;
+use super::catalogue::{Id, Series};
+use super::page::{Buckets, Labels, Page, Value};
+use crate::domain::{DecisionKind, RejectReason, SourcePartition};
+
+macro_rules! label_values {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $type {
+            /// All values, in the order in which metrics list them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The value as metrics spell it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+label_values! {
+    /// A change of which partitions are ours.
+    Rebalance {
+        /// Partitions were added.
+        Assign = "assign",
+        /// Partitions were taken away in good order.
+        Revoke = "revoke",
+        /// Partitions were lost without a chance to commit.
+        Lost = "lost",
+    }
+}
+
+label_values! {
+    /// A stage of the pipeline.
+    Stage {
+        /// Bytes to rows.
+        Decode = "decode",
+        /// Rows to panes.
+        Observe = "observe",
+        /// Panes to findings and decisions.
+        Evaluate = "evaluate",
+        /// Decisions to actions.
+        Act = "act",
+    }
+}
+
+label_values! {
+    /// What became of an action.
+    ActionOutcome {
+        /// It was not called, on purpose.
+        Suppressed = "suppressed",
+        /// It was handed to its target.
+        Submitted = "submitted",
+        /// The target confirmed it.
+        Applied = "applied",
+        /// The target refused it, or the deadline passed.
+        Failed = "failed",
+        /// Whether the target did it cannot be known.
+        Unknown = "unknown",
+    }
+}
+
+label_values! {
+    /// Something that plimsoll writes to.
+    Sink {
+        /// The topic of findings.
+        Findings = "findings",
+        /// The topic of rejected records.
+        DeadLetters = "dead_letters",
+        /// The audit log.
+        Audit = "audit",
+        /// The target of an action.
+        Action = "action",
+    }
+}
+
+label_values! {
+    /// Why a write failed.
+    SinkError {
+        /// No answer in time.
+        Timeout = "timeout",
+        /// The other side could not be reached, or had a fault of its own.
+        Unavailable = "unavailable",
+        /// The other side said no.
+        Refused = "refused",
+        /// The payload was too large or could not be written.
+        Payload = "payload",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+/// Upper limits of the buckets of `plimsoll_evaluation_duration_seconds`.
+const EVALUATION_LIMITS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, f64::INFINITY];
+
+/// Counters by metric and labels.
+#[derive(Debug)]
+pub(super) struct Events {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    values: BTreeMap<Id, BTreeMap<Labels, Value>>,
+    evaluations: Buckets,
+}
+
+impl State {
+    fn slot(&mut self, id: Id, labels: &[&str], zero: Value) -> &mut Value {
+        let key = labels.iter().map(|value| (*value).to_owned()).collect();
+        self.values.entry(id).or_default().entry(key).or_insert(zero)
+    }
+
+    fn count(&mut self, id: Id, labels: &[&str], more: u64) {
+        if let Value::Count(count) = self.slot(id, labels, Value::Count(0)) {
+            *count += more;
+        }
+    }
+}
+
+impl Events {
+    pub(super) fn new(version: &str, revision: &str) -> Self {
+        let evaluations =
+            Buckets { limits: &EVALUATION_LIMITS, counts: vec![0; EVALUATION_LIMITS.len()], sum: 0.0 };
+        let mut state = State { values: BTreeMap::new(), evaluations };
+        state.count(Id::Build, &[version, revision], 1);
+        for id in [Id::Commits, Id::CommitFailures, Id::Findings] {
+            state.count(id, &[], 0);
+        }
+        for kind in Rebalance::ALL {
+            state.count(Id::Rebalances, &[kind.name()], 0);
+        }
+        for stage in Stage::ALL {
+            state.slot(Id::StageBusy, &[stage.name()], Value::Number(0.0));
+        }
+        for sink in Sink::ALL {
+            for error in SinkError::ALL {
+                state.count(Id::SinkErrors, &[sink.name(), error.name()], 0);
+            }
+        }
+        for id in Id::ALL {
+            if !matches!(id.spec().series, Series::One | Series::Fixed(_)) {
+                state.count(Id::MetricSeriesDropped, &[id.spec().name], 0);
+            }
+        }
+        Self { state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Counters are whole after every statement, so a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count(&self, id: Id, labels: &[&str], more: u64) {
+        self.lock().count(id, labels, more);
+    }
+
+    /// Adds everything counted so far to a page.
+    pub(super) fn collect(&self, page: &mut Page) {
+        let state = self.lock();
+        for (&id, values) in &state.values {
+            for (labels, value) in values {
+                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+                page.set(id, &labels, *value);
+            }
+        }
+        page.histogram(Id::EvaluationDuration, state.evaluations.clone());
+    }
+}
+
+impl Telemetry {
+    /// Names the source topics, so that their counters start at 0.
+    pub fn declare_topics<'a>(&self, topics: impl IntoIterator<Item = &'a str>) {
+        let mut state = self.events().lock();
+        for topic in topics {
+            for id in [
+                Id::AccountedRecords,
+                Id::UsedRecords,
+                Id::LateRecords,
+                Id::Rows,
+                Id::LateRows,
+                Id::DeadLetters,
+            ] {
+                state.count(id, &[topic], 0);
+            }
+            for reason in RejectReason::ALL {
+                state.count(Id::RejectedRecords, &[topic, reason.name()], 0);
+            }
+        }
+    }
+
+    /// Names an action that a model's policies may ask for, so that its counters start at 0.
+    pub fn declare_action(&self, model: &str, action: &str) {
+        for outcome in ActionOutcome::ALL {
+            self.events().count(Id::Actions, &[model, action, outcome.name()], 0);
+        }
+    }
+
+    /// Names a policy of a model, so that its counters start at 0.
+    pub fn declare_policy(&self, model: &str, policy: &str) {
+        for kind in [DecisionKind::Qualified, DecisionKind::Violated, DecisionKind::Cleared] {
+            self.events().count(Id::Decisions, &[model, policy, kind.name()], 0);
+        }
+    }
+
+    /// `records` records with `bytes` bytes of keys and values were read from `partition`.
+    pub fn records_consumed(&self, partition: &SourcePartition, records: u64, bytes: u64) {
+        let number = partition.partition.to_string();
+        let labels = [&*partition.topic, number.as_str()];
+        let mut state = self.events().lock();
+        state.count(Id::ConsumedRecords, &labels, records);
+        state.count(Id::ConsumedBytes, &labels, bytes);
+    }
+
+    /// Partitions came or went.
+    pub fn rebalance(&self, kind: Rebalance) {
+        self.events().count(Id::Rebalances, &[kind.name()], 1);
+    }
+
+    /// `records` rejected records of `topic` were handed to the dead-letter topic.
+    pub fn dead_letters(&self, topic: &str, records: u64) {
+        self.events().count(Id::DeadLetters, &[topic], records);
+    }
+
+    /// An offset commit ended at wall time `unix_seconds`, confirmed or not.
+    pub fn commit(&self, ok: bool, unix_seconds: f64) {
+        let mut state = self.events().lock();
+        if !ok {
+            state.count(Id::CommitFailures, &[], 1);
+            return;
+        }
+        state.count(Id::Commits, &[], 1);
+        if unix_seconds.is_finite() {
+            *state.slot(Id::CommitTimestamp, &[], Value::Number(0.0)) = Value::Number(unix_seconds);
+        }
+    }
+
+    /// A stage worked for this long.
+    pub fn stage_busy(&self, stage: Stage, busy: Duration) {
+        let mut state = self.events().lock();
+        if let Value::Number(seconds) = state.slot(Id::StageBusy, &[stage.name()], Value::Number(0.0)) {
+            *seconds += busy.as_secs_f64();
+        }
+    }
+
+    /// One evaluation of all windows that were due took this long.
+    pub fn evaluation(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let mut state = self.events().lock();
+        let buckets = &mut state.evaluations;
+        // The last limit is infinite, so the position exists.
+        let index = buckets.limits.partition_point(|limit| *limit < seconds);
+        buckets.counts[index] += 1;
+        buckets.sum += seconds;
+    }
+
+    /// `count` findings were given out.
+    pub fn finding_given_out(&self, count: u64) {
+        self.events().count(Id::Findings, &[], count);
+    }
+
+    /// A policy of a model decided.
+    pub fn decision(&self, model: &str, policy: &str, kind: DecisionKind) {
+        self.events().count(Id::Decisions, &[model, policy, kind.name()], 1);
+    }
+
+    /// Something that plimsoll writes to did not take what it was given.
+    pub fn sink_error(&self, sink: Sink, error: SinkError) {
+        self.events().count(Id::SinkErrors, &[sink.name(), error.name()], 1);
+    }
+
+    /// An action of a model had this outcome.
+    pub fn action_outcome(&self, model: &str, action: &str, outcome: ActionOutcome) {
+        self.events().count(Id::Actions, &[model, action, outcome.name()], 1);
+    }
+}
