@@ -2,6 +2,7 @@
 //! In `replay`, in the demo and in tests the messages pass through a queue in memory and nothing
 //! else changes.
 
+pub mod actor;
 pub mod evaluator;
 pub mod message;
 pub mod model;

@@ -3,9 +3,9 @@
 
 pub mod decoder;
 pub mod json;
+pub mod kafka;
 pub mod mapping;
 pub mod place;
-pub mod kafka;
 pub mod source;
 pub mod time;
 

@@ -1,1 +1,17 @@
-//! The action state machine: decisions and outcomes → effects. It decides what is done; adapters do it.
+//! The rules under which something may be done to a model: what an action may go through, when it
+//! may be repeated, and which version is safe to go back to. Decisions and outcomes come in,
+//! effects come out; nothing here calls, stores or waits.
+//!
+//! The rules are kept apart from the actor that applies them to a fleet, so that each can be read
+//! and tested alone: [`action`] is the life of one action, [`ledger`] knows the good versions,
+//! [`backoff`] and [`id`] are plain functions.
+
+pub mod action;
+pub mod backoff;
+pub mod id;
+pub mod kind;
+pub mod ledger;
+
+pub use action::{Action, CallResult, Effect, Event, Phase, State, Suppression, Terms};
+pub use kind::{ActionKind, Idempotency, PolicyMode};
+pub use ledger::Ledger;

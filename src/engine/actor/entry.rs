@@ -1,0 +1,289 @@
+//! One entry of the audit log: what was decided, what was about to be done, what came of it. The
+//! actor makes entries and reads them back after a restart; where they are kept is not its concern.
+//!
+//! An entry is stored as canonical JSON: one object without white space, the keys of every object
+//! in ascending order of their UTF-8 bytes, numbers in the shortest form that reads back the same,
+//! no number that is not finite. Equal entries are therefore equal bytes. Entries hold no personal
+//! data (counts, rates and names of groups only) and no secrets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::domain::{Decision, EventTime, Version};
+use crate::safety::{ActionKind, Idempotency, State, Suppression};
+
+/// The version of the stored form.
+pub const FORMAT: u32 = 1;
+
+/// Why entries cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not JSON of this form.
+    #[error("not an entry of the audit log")]
+    Malformed(#[from] serde_json::Error),
+    /// Written by another plimsoll.
+    #[error("entry has format {found}, and this plimsoll reads format {FORMAT}")]
+    Format {
+        /// The entry's format.
+        found: u32,
+    },
+    /// An entry is missing, or there twice.
+    #[error("expected entry {expected} and found {found}: entries are missing, repeated or out of order")]
+    Gap {
+        /// Number that should come next.
+        expected: u64,
+        /// Number that came.
+        found: u64,
+    },
+    /// An entry about an action that no decision before it asked for.
+    #[error("entry {seq} is about action {action_id}, which no entry before it announced")]
+    UnknownAction {
+        /// Number of the entry.
+        seq: u64,
+        /// The action.
+        action_id: String,
+    },
+}
+
+/// An action that a decision asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its id.
+    pub action_id: String,
+    /// Its configured name.
+    pub action: String,
+    /// What it is for.
+    pub kind: ActionKind,
+    /// No attempt begins at or after this wall time.
+    #[serde(with = "wall_time")]
+    pub deadline: i64,
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Ended {
+    /// It was not done.
+    Suppressed {
+        /// Why not.
+        reason: Suppression,
+    },
+    /// The target took it.
+    Applied {
+        /// Attempts since the start of the process.
+        attempts: u32,
+        /// What the target said.
+        detail: String,
+    },
+    /// The target did not do it.
+    Failed {
+        /// Attempts since the start of the process.
+        attempts: u32,
+        /// Why.
+        detail: String,
+    },
+    /// It may or may not have been done.
+    Unknown {
+        /// Attempts since the start of the process.
+        attempts: u32,
+        /// What is known.
+        detail: String,
+    },
+}
+
+impl Ended {
+    /// The end that `state` is, if it is one.
+    pub fn of(state: &State) -> Option<Self> {
+        Some(match state.clone() {
+            State::Proposed | State::Submitting { .. } => return None,
+            State::Suppressed { reason } => Self::Suppressed { reason },
+            State::Applied { attempts, detail } => Self::Applied { attempts, detail },
+            State::Failed { attempts, detail } => Self::Failed { attempts, detail },
+            State::Unknown { attempts, detail } => Self::Unknown { attempts, detail },
+        })
+    }
+
+    /// The state that it was.
+    pub fn into_state(self) -> State {
+        match self {
+            Self::Suppressed { reason } => State::Suppressed { reason },
+            Self::Applied { attempts, detail } => State::Applied { attempts, detail },
+            Self::Failed { attempts, detail } => State::Failed { attempts, detail },
+            Self::Unknown { attempts, detail } => State::Unknown { attempts, detail },
+        }
+    }
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// A process took up the log.
+    Started {
+        /// What it says of itself.
+        about: BTreeMap<String, String>,
+    },
+    /// A policy decided.
+    Decision {
+        /// What it wants, with as much of the evidence as an entry may hold.
+        decision: Decision,
+        /// Findings left out of the evidence.
+        omitted: u64,
+        /// The actions that follow from it.
+        actions: Vec<Planned>,
+    },
+    /// A call is about to be made for the first time.
+    Intent {
+        /// Id of the action.
+        action_id: String,
+        /// Where the call goes.
+        target: String,
+        /// What the target makes of a repetition.
+        idempotency: Idempotency,
+        /// The version to go back to, for a rollback.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_version: Option<Version>,
+        /// What will be sent, the same in every attempt.
+        payload: Value,
+    },
+    /// An action has ended.
+    Outcome {
+        /// Id of the action.
+        action_id: String,
+        /// How it ended.
+        outcome: Ended,
+    },
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Version of the stored form.
+    pub format: u32,
+    /// Its number; the first is 0, and none is left out.
+    pub seq: u64,
+    /// Wall time, milliseconds since the epoch; stored as RFC 3339 in UTC.
+    #[serde(with = "wall_time")]
+    pub time: i64,
+    /// What it says.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+impl Entry {
+    /// The entry as canonical JSON, without a line end.
+    pub fn to_json(&self) -> String {
+        canonical(&to_value(self))
+    }
+
+    /// Reads what `to_json` writes.
+    pub fn from_json(text: &[u8]) -> Result<Self, Error> {
+        let entry: Self = serde_json::from_slice(text)?;
+        if entry.format != FORMAT {
+            return Err(Error::Format { found: entry.format });
+        }
+        Ok(entry)
+    }
+
+    /// Whether the entry is the one numbered `expected`.
+    pub fn follows(&self, expected: u64) -> Result<(), Error> {
+        if self.seq == expected { Ok(()) } else { Err(Error::Gap { expected, found: self.seq }) }
+    }
+}
+
+/// `value` as a JSON value; numbers that are not finite become null.
+pub(super) fn to_value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("keys are text, and nothing here fails to serialize")
+}
+
+/// `value` as canonical JSON.
+pub fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Array(items) => {
+            text.push('[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                write_canonical(item, text);
+            }
+            text.push(']');
+        }
+        Value::Object(fields) => {
+            // Sorted here, because the order in which serde_json keeps them depends on a feature
+            // that any other crate of the build may turn on.
+            let fields: BTreeMap<&String, &Value> = fields.iter().collect();
+            text.push('{');
+            for (i, (name, item)) in fields.into_iter().enumerate() {
+                if i > 0 {
+                    text.push(',');
+                }
+                text.push_str(&Value::String(name.clone()).to_string());
+                text.push(':');
+                write_canonical(item, text);
+            }
+            text.push('}');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.push_str(&value.to_string());
+        }
+    }
+}
+
+/// Wall time as RFC 3339; the notation is that of event time, the clock is not.
+mod wall_time {
+    use super::EventTime;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(millis: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        EventTime::from_millis(*millis).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        EventTime::deserialize(deserializer).map(EventTime::as_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Entry {
+        Entry::from_json(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn entries_of_the_first_format_still_read_and_write_the_same_bytes() {
+        for text in [
+            r#"{"about":{"version":"0.1.0"},"format":1,"kind":"started","seq":0,"time":"2026-11-22T10:00:00Z"}"#,
+            r#"{"actions":[{"action":"back","action_id":"rollback-1","deadline":"2026-11-22T10:05:00.001Z","kind":"rollback"}],"decision":{"actions":["back"],"at":"2026-11-22T09:59:00Z","evidence":[],"id":"d1","key":{"model":"credit","segment":"channel=web","version":"v2"},"kind":"violated","policy":"fair","since":"2026-11-22T09:58:00Z"},"format":1,"kind":"decision","omitted":2,"seq":1,"time":"2026-11-22T10:00:00.001Z"}"#,
+            r#"{"action_id":"rollback-1","format":1,"idempotency":"keyed","kind":"intent","payload":{"data":{"n":1.5}},"seq":2,"target":"webhook","time":"2026-11-22T10:00:00.001Z","to_version":"v1"}"#,
+            r#"{"action_id":"rollback-1","format":1,"kind":"outcome","outcome":{"attempts":2,"detail":"HTTP 202","state":"applied"},"seq":3,"time":"2026-11-22T10:00:01Z"}"#,
+            r#"{"action_id":"rollback-2","format":1,"kind":"outcome","outcome":{"reason":"no_known_good_version","state":"suppressed"},"seq":4,"time":"2026-11-22T10:00:01Z"}"#,
+        ] {
+            assert_eq!(read(text).to_json(), text);
+        }
+    }
+
+    #[test]
+    fn another_format_is_refused_by_name() {
+        let text = r#"{"about":{},"format":2,"kind":"started","seq":0,"time":"2026-11-22T10:00:00Z"}"#;
+        let error = Entry::from_json(text.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "entry has format 2, and this plimsoll reads format 1");
+    }
+
+    #[test]
+    fn canonical_json_sorts_at_every_depth_and_escapes_names() {
+        let value: Value =
+            serde_json::from_str(r#"{"b": [ {"z":1, "a":"\u00e9\n"} ], "a\"": null, "B": 1e-7}"#).unwrap();
+        assert_eq!(canonical(&value), r#"{"B":1e-7,"a\"":null,"b":[{"a":"é\n","z":1}]}"#);
+    }
+}

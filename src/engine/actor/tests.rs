@@ -1,0 +1,440 @@
+//! What the actor does with decisions, ends of calls, and its own log.
+
+use std::time::Duration;
+
+use super::*;
+use crate::domain::{Bound, EventTime, Finding, Metric, Scope, Segment, Verdict, Window};
+use crate::safety::Idempotency;
+
+const MINUTES: i64 = 60_000;
+
+fn spec(name: &str, kind: ActionKind, idempotency: Idempotency) -> ActionSpec {
+    ActionSpec {
+        name: name.into(),
+        kind,
+        deadline: Duration::from_secs(300),
+        target: format!("target of {name}"),
+        idempotency,
+    }
+}
+
+fn config() -> Config {
+    Config {
+        modes: ["fair", "drift"].map(|policy| (policy.to_owned(), PolicyMode::Auto)).into(),
+        actions: vec![
+            spec("back", ActionKind::Rollback, Idempotency::Keyed),
+            spec("train", ActionKind::Retrain, Idempotency::Keyed),
+            spec("tell", ActionKind::Notify, Idempotency::Keyed),
+            spec("rehearse", ActionKind::Rollback, Idempotency::NoEffect),
+        ],
+        started: BTreeMap::new(),
+    }
+}
+
+fn key(version: &str) -> ModelKey {
+    ModelKey {
+        tenant: None,
+        model: "credit".into(),
+        version: version.into(),
+        segment: Segment::All,
+        profile: None,
+    }
+}
+
+fn decision(kind: DecisionKind, policy: &str, version: &str, actions: &[&str]) -> Decision {
+    Decision {
+        id: format!("{}-{policy}-{version}", kind.name()),
+        kind,
+        policy: policy.into(),
+        key: key(version),
+        since: EventTime::from_millis(1_000),
+        at: EventTime::from_millis(2_000),
+        actions: actions.iter().map(|&name| name.to_owned()).collect(),
+        evidence: vec![],
+    }
+}
+
+fn violated(policy: &str, version: &str, actions: &[&str]) -> Input {
+    Input::Decision(decision(DecisionKind::Violated, policy, version, actions))
+}
+
+fn cleared(policy: &str, version: &str, actions: &[&str]) -> Input {
+    Input::Decision(decision(DecisionKind::Cleared, policy, version, actions))
+}
+
+fn qualified(version: &str) -> Input {
+    Input::Decision(decision(DecisionKind::Qualified, "fair", version, &[]))
+}
+
+fn ended(action_id: &str, result: CallResult) -> Input {
+    Input::CallFinished(CallFinished { action_id: action_id.into(), attempt: 1, result })
+}
+
+fn accepted() -> CallResult {
+    CallResult::Accepted { detail: "HTTP 202".into() }
+}
+
+/// An actor whose log is kept, so that it can be stopped and started.
+struct Run {
+    actor: Actor,
+    log: Vec<Entry>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self::start(config(), vec![], 0).0
+    }
+
+    fn start(config: Config, log: Vec<Entry>, now: i64) -> (Self, Vec<Effect>) {
+        let (actor, effects) = Actor::restore(config, log.clone(), now).unwrap();
+        let mut run = Self { actor, log };
+        run.keep(&effects);
+        (run, effects)
+    }
+
+    fn keep(&mut self, effects: &[Effect]) {
+        self.log.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Audit(entry) => Some(entry.clone()),
+            Effect::Call(_) | Effect::Changed(_) => None,
+        }));
+    }
+
+    fn at(&mut self, now: i64, input: Input) -> Vec<Effect> {
+        let effects = self.actor.handle(input, now);
+        self.keep(&effects);
+        effects
+    }
+
+    fn with_good_version(mut self) -> Self {
+        self.at(0, qualified("v1"));
+        self
+    }
+}
+
+fn calls(effects: &[Effect]) -> Vec<&Call> {
+    effects.iter().filter_map(|e| if let Effect::Call(call) = e { Some(call) } else { None }).collect()
+}
+
+/// Names of called actions.
+fn called(effects: &[Effect]) -> Vec<&str> {
+    calls(effects).into_iter().map(|call| call.action.as_str()).collect()
+}
+
+/// `action state detail` of each change shown.
+fn shown(effects: &[Effect]) -> Vec<String> {
+    let text = |view: &ActionView| {
+        format!("{} {} {}", view.action, view.state, view.detail.as_deref().unwrap_or("-"))
+    };
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Changed(view) = e { Some(text(view)) } else { None })
+        .collect()
+}
+
+fn kinds(effects: &[Effect]) -> Vec<&'static str> {
+    let name = |effect: &Effect| match effect {
+        Effect::Call(_) => "call",
+        Effect::Changed(_) => "changed",
+        Effect::Audit(entry) => match entry.body {
+            Body::Started { .. } => "started",
+            Body::Decision { .. } => "decision",
+            Body::Intent { .. } => "intent",
+            Body::Outcome { .. } => "outcome",
+        },
+    };
+    effects.iter().map(name).collect()
+}
+
+#[test]
+fn a_violation_is_recorded_then_its_intent_and_only_then_the_call_goes_out() {
+    let mut run = Run::new().with_good_version();
+    let effects = run.at(5_000, violated("fair", "v2", &["back"]));
+    assert_eq!(kinds(&effects), ["decision", "intent", "call", "changed"]);
+    let call = calls(&effects)[0];
+    assert_eq!((call.attempt, call.deadline), (1, 5_000 + 5 * MINUTES));
+    let payload = &call.payload;
+    assert_eq!(payload["id"], call.action_id.as_str());
+    assert_eq!(payload["type"], "plimsoll.rollback.requested");
+    assert_eq!(payload["time"], "1970-01-01T00:00:05Z");
+    for (name, value) in [
+        ("action_id", call.action_id.as_str()),
+        ("action", "back"),
+        ("policy", "fair"),
+        ("model", "credit"),
+        ("version", "v2"),
+        ("segment", "all"),
+        ("to_version", "v1"),
+        ("since", "1970-01-01T00:00:01Z"),
+        ("at", "1970-01-01T00:00:02Z"),
+    ] {
+        assert_eq!(payload["data"][name], value, "{name}");
+    }
+    assert_eq!(payload["data"]["decision"]["id"], "violated-fair-v2");
+    assert!(payload["data"].get("tenant").is_none());
+
+    let effects = run.at(6_000, ended(&call.action_id.clone(), accepted()));
+    assert_eq!(kinds(&effects), ["outcome", "changed"]);
+    assert_eq!(shown(&effects), ["back applied HTTP 202"]);
+    assert_eq!(
+        run.log.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
+        (0..run.log.len() as u64).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_policy_that_is_not_set_to_auto_calls_nothing_and_says_so() {
+    let mut run = Run::new().with_good_version();
+    let effects = run.at(0, violated("unlisted", "v2", &["back", "tell"]));
+    assert_eq!(kinds(&effects), ["decision", "outcome", "changed", "outcome", "changed"]);
+    assert_eq!(shown(&effects), ["back suppressed observe", "tell suppressed observe"]);
+}
+
+#[test]
+fn the_same_decision_counts_once() {
+    let mut run = Run::new().with_good_version();
+    assert_eq!(called(&run.at(0, violated("fair", "v2", &["back"]))), ["back"]);
+    assert_eq!(run.at(1, violated("fair", "v2", &["back"])), []);
+}
+
+#[test]
+fn without_a_known_good_version_nothing_is_rolled_back() {
+    let mut run = Run::new();
+    let effects = run.at(0, violated("fair", "v2", &["back"]));
+    assert_eq!(shown(&effects), ["back suppressed no_known_good_version"]);
+    // The version that was left is not a version to go back to either.
+    run.at(0, qualified("v2"));
+    let effects = run.at(0, violated("fair", "v3", &["back"]));
+    assert_eq!(shown(&effects), ["back suppressed no_known_good_version"]);
+}
+
+#[test]
+fn a_policy_that_never_goes_back_blames_the_data_and_not_the_version() {
+    let mut run = Run::new().with_good_version();
+    run.at(0, violated("drift", "v1", &["tell"]));
+    assert_eq!(called(&run.at(1, violated("fair", "v2", &["back"]))), ["back"]);
+}
+
+#[test]
+fn a_rollback_goes_before_a_retraining_which_waits_for_its_end() {
+    let mut run = Run::new().with_good_version();
+    let effects = run.at(0, violated("fair", "v2", &["train", "tell", "back"]));
+    assert_eq!(called(&effects), ["back", "tell"]);
+    assert_eq!(
+        shown(&effects),
+        ["back submitting attempt 1", "train proposed -", "tell submitting attempt 1"]
+    );
+    let back = calls(&effects)[0].action_id.clone();
+    let effects = run.at(1_000, ended(&back, accepted()));
+    assert_eq!(called(&effects), ["train"]);
+    assert_eq!(calls(&effects)[0].payload["type"], "plimsoll.retrain.requested");
+}
+
+#[test]
+fn what_waits_past_its_deadline_or_its_incident_is_stale() {
+    for (now, input) in [(5 * MINUTES, Input::Tick), (1_000, cleared("fair", "v2", &[]))] {
+        let mut run = Run::new().with_good_version();
+        run.at(0, violated("fair", "v2", &["back", "train"]));
+        let effects = run.at(now, input);
+        assert_eq!(shown(&effects), ["train suppressed stale"]);
+        assert_eq!(called(&effects), [""; 0]);
+    }
+}
+
+#[test]
+fn two_policies_do_not_roll_the_same_version_back_twice_while_the_incident_is_open() {
+    let mut run = Run::new().with_good_version();
+    let effects = run.at(0, violated("fair", "v2", &["back"]));
+    let id = calls(&effects)[0].action_id.clone();
+    let effects = run.at(1, violated("drift", "v2", &["back"]));
+    assert_eq!(shown(&effects), ["back suppressed already_active"]);
+    run.at(2, ended(&id, accepted()));
+    let again = Input::Decision(Decision {
+        id: "again".into(),
+        ..decision(DecisionKind::Violated, "drift", "v2", &["back"])
+    });
+    assert_eq!(shown(&run.at(3, again)), ["back suppressed already_active"]);
+    run.at(4, cleared("fair", "v2", &[]));
+    let anew = Input::Decision(Decision {
+        id: "anew".into(),
+        ..decision(DecisionKind::Violated, "drift", "v2", &["back"])
+    });
+    assert_eq!(called(&run.at(5, anew)), ["back"]);
+}
+
+#[test]
+fn after_an_unknown_end_that_version_is_left_alone_but_a_new_one_is_not() {
+    let mut run = Run::new().with_good_version();
+    run.at(0, violated("fair", "v2", &["back"]));
+    let effects = run.at(6 * MINUTES, Input::Tick);
+    assert!(shown(&effects)[0].starts_with("back unknown no reply"), "{:?}", shown(&effects));
+    let effects = run.at(6 * MINUTES, violated("drift", "v2", &["train"]));
+    assert_eq!(shown(&effects), ["train suppressed already_active"]);
+    assert_eq!(called(&run.at(6 * MINUTES, violated("fair", "v3", &["back"]))), ["back"]);
+}
+
+#[test]
+fn a_waiting_retraining_gives_way_to_a_newer_one_but_not_to_one_that_may_not_act() {
+    let mut run = Run::new().with_good_version();
+    run.at(0, violated("fair", "v2", &["back"]));
+    assert_eq!(shown(&run.at(1, violated("drift", "v2", &["train"]))), ["train proposed -"]);
+    let effects = run.at(2, violated("unlisted", "v3", &["train"]));
+    assert_eq!(shown(&effects), ["train suppressed observe"]);
+    let effects = run.at(3, violated("drift", "v3", &["train"]));
+    assert_eq!(shown(&effects), ["train suppressed superseded", "train proposed -"]);
+}
+
+#[test]
+fn the_end_of_an_incident_is_told_and_changes_nothing_else() {
+    let mut run = Run::new().with_good_version();
+    run.at(0, violated("fair", "v2", &[]));
+    let effects = run.at(1, cleared("fair", "v2", &["back", "train", "tell"]));
+    assert_eq!(called(&effects), ["tell"]);
+    assert_eq!(calls(&effects)[0].payload["data"]["decision"]["kind"], "cleared");
+}
+
+fn finding(i: usize, verdict: Verdict) -> Finding {
+    Finding {
+        tenant: None,
+        model: "credit".into(),
+        version: "v2".into(),
+        window: Window { start: EventTime::from_millis(0), end: EventTime::from_millis(60_000) },
+        check: format!("check-{i}"),
+        metric: Metric::Psi,
+        segment: Segment::All,
+        scope: Scope::Feature { feature: format!("feature-{i}") },
+        reference: Some("sha256:0".into()),
+        revision: 0,
+        value: Some(0.5),
+        interval: Some([0.4, 0.6]),
+        p_value: None,
+        expected: None,
+        n: 500,
+        n_reference: None,
+        bound: Some(Bound::AtMost(0.2)),
+        verdict: Some(verdict),
+        reason: None,
+    }
+}
+
+#[test]
+fn bodies_and_entries_stay_within_their_limits_and_keep_the_breaches() {
+    let mut evidence: Vec<Finding> = (0..500).map(|i| finding(i, Verdict::Pass)).collect();
+    evidence.push(finding(500, Verdict::Breach));
+    let mut run = Run::new().with_good_version();
+    let wanted = Decision { evidence, ..decision(DecisionKind::Violated, "fair", "v2", &["back"]) };
+    let effects = run.at(0, Input::Decision(wanted));
+    let payload = &calls(&effects)[0].payload;
+    let body = entry::canonical(payload);
+    assert!((10_000..BODY_BYTES).contains(&body.len()), "{} bytes", body.len());
+    let sent = payload["data"]["evidence"].as_array().unwrap();
+    assert_eq!(sent[0]["check"], "check-500");
+    assert_eq!(sent[0]["bound"], "<= 0.2");
+    assert_eq!(sent.len() as u64 + payload["data"]["evidence_omitted"].as_u64().unwrap(), 501);
+    for entry in &run.log {
+        assert!(entry.to_json().len() < 65_536);
+    }
+    let kept = run.log.iter().find_map(|entry| match &entry.body {
+        Body::Decision { decision, omitted, .. } if *omitted > 0 => {
+            Some((decision.evidence.len() as u64, *omitted))
+        }
+        _ => None,
+    });
+    assert_eq!(kept.map(|(kept, omitted)| kept + omitted), Some(501));
+}
+
+#[test]
+fn a_request_that_cannot_be_made_small_enough_fails_before_any_call() {
+    let mut run = Run::new().with_good_version();
+    let effects = run.at(0, violated("fair", &"v".repeat(30_000), &["back"]));
+    assert!(shown(&effects)[0].starts_with("back failed the request would have"));
+    assert_eq!(called(&effects), [""; 0]);
+}
+
+#[test]
+fn an_interrupted_call_is_repeated_under_the_same_id_with_the_same_body() {
+    let mut run = Run::new().with_good_version();
+    let before = run.at(0, violated("fair", "v2", &["back"]));
+    let (mut run, after) = Run::start(config(), run.log, MINUTES);
+    assert_eq!(calls(&before), calls(&after));
+    assert_eq!(kinds(&after), ["started", "call", "changed"]);
+    assert_eq!(run.at(MINUTES, violated("fair", "v2", &["back"])), []);
+    let effects = run.at(MINUTES, ended(&calls(&after)[0].action_id, accepted()));
+    assert_eq!(shown(&effects), ["back applied HTTP 202"]);
+    // A further start finds it settled.
+    let (_, effects) = Run::start(config(), run.log, 2 * MINUTES);
+    assert_eq!(
+        (kinds(&effects), shown(&effects)),
+        (vec!["started", "changed"], vec!["back applied HTTP 202".to_owned()])
+    );
+}
+
+#[test]
+fn an_interrupted_call_is_left_to_a_person_where_repeating_it_is_not_safe() {
+    let mut elsewhere = config();
+    elsewhere.actions[0].target = "another target".into();
+    let mut observing = config();
+    observing.modes.clear();
+    let mut gone = config();
+    gone.actions.clear();
+    for (config, now) in [(elsewhere, 1), (observing, 1), (gone, 1), (config(), 5 * MINUTES)] {
+        let mut run = Run::new().with_good_version();
+        run.at(0, violated("fair", "v2", &["back"]));
+        let (_, effects) = Run::start(config, run.log, now);
+        assert_eq!(kinds(&effects), ["started", "outcome", "changed"]);
+        assert!(shown(&effects)[0].starts_with("back unknown interrupted"), "{:?}", shown(&effects));
+    }
+}
+
+#[test]
+fn an_interrupted_dry_run_completes_without_a_call() {
+    let mut run = Run::new().with_good_version();
+    assert_eq!(called(&run.at(0, violated("fair", "v2", &["rehearse"]))), ["rehearse"]);
+    let (_, effects) = Run::start(config(), run.log, 10 * MINUTES);
+    assert_eq!(kinds(&effects), ["started", "outcome", "changed"]);
+    assert!(shown(&effects)[0].starts_with("rehearse applied dry run"));
+}
+
+#[test]
+fn a_decision_whose_intent_did_not_reach_the_log_is_acted_on_after_the_restart_unless_it_is_late() {
+    let mut run = Run::new().with_good_version();
+    let before = run.at(0, violated("fair", "v2", &["back"]));
+    run.log.pop();
+    let (_, effects) = Run::start(config(), run.log.clone(), 1_000);
+    assert_eq!(kinds(&effects), ["started", "intent", "call", "changed"]);
+    assert_eq!(calls(&effects)[0].action_id, calls(&before)[0].action_id);
+    let (_, effects) = Run::start(config(), run.log, 5 * MINUTES);
+    assert_eq!(shown(&effects), ["back suppressed stale"]);
+}
+
+#[test]
+fn open_incidents_are_those_violated_and_not_cleared() {
+    let mut run = Run::new();
+    for input in [
+        violated("fair", "v2", &[]),
+        violated("drift", "v2", &[]),
+        cleared("fair", "v2", &[]),
+        qualified("v1"),
+    ] {
+        run.at(0, input);
+    }
+    let open: Vec<String> = open_incidents(&run.log).into_iter().map(|decision| decision.id).collect();
+    assert_eq!(open, ["violated-drift-v2"]);
+}
+
+#[test]
+fn a_log_with_a_gap_or_an_outcome_of_nothing_is_refused() {
+    let mut run = Run::new();
+    run.at(0, violated("fair", "v2", &["back"]));
+    let mut gap = run.log.clone();
+    gap.remove(1);
+    let error = Actor::restore(config(), gap, 0).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "expected entry 1 and found 2: entries are missing, repeated or out of order"
+    );
+    let mut orphan = run.log.clone();
+    orphan.remove(1);
+    orphan[1].seq = 1;
+    let error = Actor::restore(config(), orphan, 0).unwrap_err();
+    assert!(matches!(error, entry::Error::UnknownAction { seq: 1, .. }), "{error}");
+}
