@@ -218,7 +218,7 @@ impl Actor {
     fn actions_of(&self, decision: &Decision, now: i64) -> Vec<Planned> {
         let asks = |kind: ActionKind| match decision.kind {
             DecisionKind::Violated => true,
-            DecisionKind::Cleared => !kind.changes_model(),
+            DecisionKind::Cleared | DecisionKind::Withdrawn => !kind.changes_model(),
             DecisionKind::Qualified => false,
         };
         let mut planned: Vec<Planned> = Vec::new();
@@ -257,7 +257,7 @@ impl Actor {
                     self.ledger.condemn(&decision.key);
                 }
             }
-            DecisionKind::Cleared => self.incidents.close(decision),
+            DecisionKind::Cleared | DecisionKind::Withdrawn => self.incidents.close(decision),
         }
     }
 

@@ -212,7 +212,9 @@ impl Telemetry {
 
     /// Names a policy of a model, so that its counters start at 0.
     pub fn declare_policy(&self, model: &str, policy: &str) {
-        for kind in [DecisionKind::Qualified, DecisionKind::Violated, DecisionKind::Cleared] {
+        for kind in
+            [DecisionKind::Qualified, DecisionKind::Violated, DecisionKind::Cleared, DecisionKind::Withdrawn]
+        {
             self.events().count(Id::Decisions, &[model, policy, kind.name()], 0);
         }
     }

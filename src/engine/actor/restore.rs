@@ -14,8 +14,8 @@ use crate::safety::{Action, Event, Idempotency, Ledger, PolicyMode, State, Terms
 use super::entry::{Body, Entry, Error, Planned};
 use super::{Actor, Config, Effect, Incidents, Task};
 
-/// The incidents that the log leaves open, oldest first: decisions `violated` without a `cleared`
-/// of the same policy and key after them. An evaluator that starts again continues from these.
+/// The incidents that the log leaves open, oldest first: decisions `violated` without a
+/// `cleared` or `withdrawn` of the same policy and key after them. An evaluator that starts again continues from these.
 pub fn open_incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
     let mut open: Vec<&Decision> = Vec::new();
     for entry in entries {
@@ -23,7 +23,7 @@ pub fn open_incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<D
         let same = |other: &&Decision| other.policy == decision.policy && other.key == decision.key;
         match decision.kind {
             DecisionKind::Violated if !open.iter().any(same) => open.push(decision),
-            DecisionKind::Cleared => open.retain(|other| !same(other)),
+            DecisionKind::Cleared | DecisionKind::Withdrawn => open.retain(|other| !same(other)),
             DecisionKind::Violated | DecisionKind::Qualified => {}
         }
     }
