@@ -1,0 +1,190 @@
+//! `plimsoll run`: the daemon on a real Kafka, all stages in one process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+
+use super::acting::Acting;
+use super::clock::now_millis;
+use super::daemon::{self, Ended, READING, Surroundings};
+use super::pipeline::{Pipeline, TopicSpec};
+use super::{compile, wiring};
+use crate::api::{self, Readiness};
+use crate::audit::{FileStore, KafkaStore};
+use crate::config::{Audit, Config, Kafka};
+use crate::domain::Decision;
+use crate::exchange::{kafka::Producer, topics};
+use crate::ingest::kafka::KafkaSource;
+use crate::profile::Profile;
+use crate::telemetry::Telemetry;
+
+/// How long the broker may take to answer when topics are looked up and made at start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before reading begins again after partitions were taken away.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a running daemon is started with.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// References that are not in files.
+    pub profiles: BTreeMap<String, Profile>,
+    /// What the first audit entry says of this run.
+    pub started: BTreeMap<String, String>,
+    /// Set to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A daemon whose HTTP interface is up; its engine runs when `serve` is called.
+#[derive(Debug)]
+pub struct Daemon<'a> {
+    start: Start<'a>,
+    kafka: &'a Kafka,
+    topics: Vec<TopicSpec>,
+    runtime: Runtime,
+    /// Counters and pictures.
+    pub telemetry: Telemetry,
+    readiness: Readiness,
+    /// Where the HTTP interface listens.
+    pub address: SocketAddr,
+}
+
+impl<'a> Daemon<'a> {
+    /// Compiles the models and opens the HTTP interface. A configuration that cannot run is found
+    /// out here, before Kafka is spoken to.
+    ///
+    /// # Errors
+    /// When a model cannot run as it is configured, or the port is taken.
+    pub fn new(start: Start<'a>) -> anyhow::Result<Self> {
+        let config = start.config;
+        let kafka = config.require_kafka()?;
+        let topics = compile::topics(config, &start.profiles).map_err(|errors| super::several(&errors))?;
+        let telemetry = Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
+        telemetry.declare_topics(config.topics.iter().map(|topic| topic.name.as_str()));
+        for policy in &config.policies {
+            telemetry.declare_policy(&policy.model, &policy.name);
+            for action in &policy.actions {
+                telemetry.declare_action(&policy.model, action);
+            }
+        }
+        let readiness = Readiness::new([
+            ("audit", "the audit log is not open yet"),
+            (READING, "no partition is assigned yet"),
+        ]);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("plimsoll-io")
+            .enable_all()
+            .build()
+            .context("cannot start the I/O threads")?;
+        let listener = api::bind(&api::Config { listen: config.http.listen })?;
+        let address = listener.local_addr().context("the HTTP interface has no address")?;
+        runtime.spawn({
+            let (telemetry, readiness) = (telemetry.clone(), readiness.clone());
+            async move {
+                if let Err(error) = api::serve(listener, telemetry, readiness, std::future::pending()).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the HTTP interface has ended");
+                }
+            }
+        });
+        Ok(Self { start, kafka, topics, runtime, telemetry, readiness, address })
+    }
+
+    /// Reads, evaluates and acts until it is asked to stop. Blocks; call it on a plain thread.
+    ///
+    /// # Errors
+    /// When the input or the audit log cannot go on. Nothing is lost: the next start continues from
+    /// the committed offsets and the audit log.
+    pub fn serve(&self) -> anyhow::Result<()> {
+        let config = self.start.config;
+        let client = wiring::connection(self.kafka).client_config();
+        let own = wiring::own_topics(self.kafka);
+        self.runtime
+            .block_on(topics::ensure(&client, &own, self.kafka.create_topics, START_TIMEOUT))
+            .context("plimsoll's own topics are not there")?;
+        let (mut acting, mut open) = self.open_audit()?;
+        self.readiness.met("audit");
+        let mut sink = Producer::new(&wiring::producer(self.kafka)).context("cannot make a producer")?;
+        let around = Surroundings {
+            telemetry: self.telemetry.clone(),
+            readiness: self.readiness.clone(),
+            stop: Arc::clone(&self.start.stop),
+            commit_interval: self.kafka.commit_interval,
+        };
+        loop {
+            let mut pipeline =
+                Pipeline::new(self.topics.clone(), compile::limits(config), std::mem::take(&mut open));
+            let mut source = KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
+            match daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)? {
+                Ended::Stopped => return Ok(()),
+                Ended::Interrupted => {
+                    // What this process counted cannot be told apart by partition any more, so it
+                    // begins again as a restarted one would.
+                    open = pipeline.open_incidents();
+                    drop(source);
+                    if !self.start.stop.load(Ordering::Relaxed) {
+                        std::thread::sleep(REJOIN_PAUSE);
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_audit(&self) -> anyhow::Result<(Acting, Vec<Decision>)> {
+        let config = self.start.config;
+        let (actor, executor, results) =
+            wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
+        let (telemetry, now) = (self.telemetry.clone(), now_millis());
+        match &config.audit {
+            Audit::Kafka { topic } => {
+                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
+                    .context("the audit log cannot be opened")?;
+                Acting::open(actor, opened, executor, results, telemetry, now)
+            }
+            Audit::File { path } => {
+                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+                Acting::open(actor, opened, executor, results, telemetry, now)
+            }
+        }
+    }
+}
+
+/// Sets `stop` on SIGINT and SIGTERM; a second signal ends the process at once.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub fn stop_on_signals(runtime: &tokio::runtime::Handle, stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _guard = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen to SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
+    runtime.spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked {
+                std::process::exit(130);
+            }
+            asked = true;
+            tracing::info!("stopping; a second signal ends the process at once");
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    Ok(())
+}
+
+impl Daemon<'_> {
+    /// The I/O threads, for signals and the like.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        self.runtime.handle()
+    }
+}

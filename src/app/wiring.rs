@@ -1,0 +1,173 @@
+//! From the configuration to what each adapter takes. Adapters own their settings and know no
+//! configuration file; this is where the two meet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Handle;
+
+use super::clock::now_millis;
+use crate::action::webhook::{self, Webhook};
+use crate::action::{DryRun, Executor, Target};
+use crate::audit::KafkaConfig;
+use crate::config::{self, Config, Kafka, Mode};
+use crate::engine::actor::{self, ActionSpec, CallFinished};
+use crate::exchange::topics::{Retention, Topic};
+use crate::exchange::{self, Connection, Keep, Protocol, Security};
+use crate::ingest::kafka as ingest;
+use crate::safety::{ActionKind, PolicyMode};
+use crate::telemetry::logging;
+
+/// How many ends of calls may wait to be taken.
+const RESULTS: usize = 64;
+
+/// The connection to Kafka, for consumers and producers alike.
+pub fn connection(kafka: &Kafka) -> Connection {
+    let expose = |secret: &Option<config::Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    let security = &kafka.security;
+    Connection {
+        brokers: kafka.brokers.clone(),
+        security: Security {
+            protocol: match security.protocol {
+                config::Protocol::Plaintext => Protocol::Plaintext,
+                config::Protocol::Ssl => Protocol::Ssl,
+                config::Protocol::SaslPlaintext => Protocol::SaslPlaintext,
+                config::Protocol::SaslSsl => Protocol::SaslSsl,
+            },
+            ca_file: security.ca_file.clone(),
+            certificate_file: security.certificate_file.clone(),
+            key_file: security.key_file.clone(),
+            key_password: expose(&security.key_password),
+            mechanism: security.mechanism.map(|mechanism| mechanism.name().to_owned()),
+            username: security.username.clone(),
+            password: expose(&security.password),
+        },
+        properties: kafka
+            .properties
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect(),
+    }
+}
+
+/// The consumer of the input topics.
+pub fn source(kafka: &Kafka, config: &Config) -> ingest::Config {
+    ingest::Config {
+        client: connection(kafka).client_config(),
+        group: kafka.group.clone(),
+        topics: config.topics.iter().map(|topic| topic.name.clone()).collect(),
+        offset_reset: match kafka.offset_reset {
+            config::OffsetReset::Earliest => ingest::OffsetReset::Earliest,
+            config::OffsetReset::Latest => ingest::OffsetReset::Latest,
+            config::OffsetReset::Error => ingest::OffsetReset::Error,
+        },
+    }
+}
+
+/// The producer of findings and dead letters.
+pub fn producer(kafka: &Kafka) -> exchange::kafka::Config {
+    exchange::kafka::Config {
+        client: connection(kafka).client_config(),
+        dead_letter_topic: kafka.dead_letter_topic.clone(),
+        keep: Keep { key: false, value_bytes: kafka.dead_letter_value_bytes },
+        findings_topic: kafka.findings_topic.clone(),
+    }
+}
+
+/// plimsoll's own topics beside the audit log, which its store makes itself.
+pub fn own_topics(kafka: &Kafka) -> Vec<Topic> {
+    [&kafka.dead_letter_topic, &kafka.findings_topic]
+        .into_iter()
+        .flatten()
+        .map(|name| Topic { name: name.clone(), partitions: None, retention: Retention::Delete })
+        .collect()
+}
+
+/// The audit log's topic.
+pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+    KafkaConfig {
+        properties: connection(kafka).client_config().config_map().iter().map(|(name, value)| {
+            ((*name).to_owned(), (*value).to_owned())
+        }).collect(),
+        topic: topic.to_owned(),
+        create: kafka.create_topics,
+    }
+}
+
+/// What the daemon logs.
+pub fn logging(log: &config::Log) -> logging::Config {
+    let format = match log.format {
+        config::LogFormat::Text => logging::Format::Text,
+        config::LogFormat::Json => logging::Format::Json,
+    };
+    logging::Config { format, level: log.level.clone() }
+}
+
+/// Targets of the configured actions, what the actor must know of them, and the executor that
+/// calls them on `runtime`.
+///
+/// # Errors
+/// When a webhook cannot be set up; the message names the action.
+pub fn actions(
+    config: &Config,
+    started: BTreeMap<String, String>,
+    runtime: &Handle,
+) -> anyhow::Result<(actor::Config, Executor, tokio::sync::mpsc::Receiver<CallFinished>)> {
+    let clock: crate::action::Clock = Arc::new(now_millis);
+    let mut targets: BTreeMap<String, Arc<dyn Target>> = BTreeMap::new();
+    let mut specs = Vec::new();
+    for action in &config.actions {
+        let target: Arc<dyn Target> = match &action.target {
+            config::Target::DryRun => Arc::new(DryRun),
+            config::Target::Webhook(webhook) => {
+                let place = || format!("actions[{}].webhook", action.name);
+                let secret = webhook.secret.expose().parse::<webhook::Secret>().with_context(place)?;
+                let settings = webhook::Config {
+                    url: webhook.url.clone(),
+                    secrets: vec![secret],
+                    ca_file: webhook.ca_file.clone(),
+                    timeout: webhook.timeout,
+                };
+                Arc::new(Webhook::new(&settings, Arc::clone(&clock)).with_context(place)?)
+            }
+        };
+        specs.push(ActionSpec {
+            name: action.name.clone(),
+            kind: match action.kind {
+                config::ActionKind::Rollback => ActionKind::Rollback,
+                config::ActionKind::Retrain => ActionKind::Retrain,
+                config::ActionKind::Notify => ActionKind::Notify,
+            },
+            deadline: action.deadline,
+            target: target.name().to_owned(),
+            idempotency: target.idempotency(),
+        });
+        targets.insert(action.name.clone(), target);
+    }
+    let modes = config
+        .policies
+        .iter()
+        .map(|policy| {
+            let mode = match policy.mode {
+                Mode::Observe => PolicyMode::Observe,
+                Mode::Auto => PolicyMode::Auto,
+            };
+            (policy.name.clone(), mode)
+        })
+        .collect();
+    let (sender, results) = tokio::sync::mpsc::channel(RESULTS);
+    let executor = Executor::new(targets, clock, runtime.clone(), sender);
+    Ok((actor::Config { modes, actions: specs, started }, executor, results))
+}
+
+/// What the first audit entry of a run says of it.
+pub fn started(command: &str, configuration: &[u8]) -> BTreeMap<String, String> {
+    let digest: String = Sha256::digest(configuration).iter().map(|byte| format!("{byte:02x}")).collect();
+    BTreeMap::from([
+        ("command".to_owned(), command.to_owned()),
+        ("configuration".to_owned(), format!("sha256:{digest}")),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}
