@@ -2,6 +2,8 @@
 //! of its dashboard linter, ask only for metrics and labels that exist, and leave no metric unused.
 //! Whether the queries find anything is asked of a live Prometheus by `tests/prometheus/run.sh`.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! The HTTP interface, asked over a loopback socket as a scraper, a probe, a program and a person
 //! would ask it.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

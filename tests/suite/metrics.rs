@@ -1,6 +1,8 @@
 //! The metrics page: what it shows of a view, what it leaves out, and that its two formats and its
 //! documentation say the same as the catalogue.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
