@@ -227,17 +227,11 @@ fn read(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<Vec<Entry>, Err
             None => {}
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(entries),
             // librdkafka reports lost connections here and goes on by itself.
-            Some(Err(
-                error @ KafkaError::MessageConsumption(
-                    RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::OperationTimedOut,
-                ),
-            )) => {
-                if Instant::now() >= until {
-                    return Err(failed(error));
-                }
-            }
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut,
+            ))) if Instant::now() < until => {}
             Some(Err(error)) => return Err(failed(error)),
             Some(Ok(message)) => {
                 let entry = Entry::from_json(message.payload().unwrap_or_default())

@@ -1,0 +1,114 @@
+//! Runs calls beside each other, one attempt each, and reports how each ended. Every call that is
+//! given to it is reported exactly once, unless the process ends first: then the audit log has its
+//! intent, and the next start knows what to do.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinSet;
+
+use crate::engine::actor::{Call, CallFinished};
+use crate::safety::CallResult;
+
+use super::{Clock, Target};
+
+/// Runs calls on a tokio runtime. Dropping it gives up the calls that are under way.
+pub struct Executor {
+    targets: BTreeMap<String, Arc<dyn Target>>,
+    clock: Clock,
+    runtime: Handle,
+    results: Sender<CallFinished>,
+    calls: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("targets", &self.targets)
+            .field("calls", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor that calls `targets` (by the configured names of the actions) on `runtime`, which
+    /// needs its timer and I/O, and sends the ends of calls to `results`.
+    pub fn new(
+        targets: BTreeMap<String, Arc<dyn Target>>,
+        clock: Clock,
+        runtime: Handle,
+        results: Sender<CallFinished>,
+    ) -> Self {
+        Self { targets, clock, runtime, results, calls: JoinSet::new() }
+    }
+
+    /// Begins `call` and returns at once. The intent of its action is durable by now.
+    pub fn submit(&mut self, call: Call) {
+        while self.calls.try_join_next().is_some() {}
+        let target = self.targets.get(&call.action).map(Arc::clone);
+        let (clock, results) = (Arc::clone(&self.clock), self.results.clone());
+        let attempt = async move {
+            let result = match target {
+                Some(target) => run(&*target, &call, (clock)()).await,
+                None => CallResult::Rejected { why: "no target is configured for the action".to_owned() },
+            };
+            log(&call, &result);
+            let Call { action_id, attempt, .. } = call;
+            if results.send(CallFinished { action_id, attempt, result }).await.is_err() {
+                tracing::debug!("nobody listens to the ends of calls any more");
+            }
+        };
+        self.calls.spawn_on(attempt, &self.runtime);
+    }
+
+    /// How many calls are under way; one whose end was just reported may still count.
+    pub fn in_flight(&mut self) -> usize {
+        while self.calls.try_join_next().is_some() {}
+        self.calls.len()
+    }
+
+    /// Waits until no call is under way, at most for `patience`, and returns how many still are.
+    pub async fn drain(&mut self, patience: Duration) -> usize {
+        let all = async { while self.calls.join_next().await.is_some() {} };
+        // Running out of patience is answered by the number that is left.
+        let _elapsed = tokio::time::timeout(patience, all).await;
+        self.calls.len()
+    }
+}
+
+/// One attempt, cut at the deadline. It is checked once more here, because a slow audit log may
+/// lie between the rule that allowed the call and the call.
+async fn run(target: &dyn Target, call: &Call, now: i64) -> CallResult {
+    let left = u64::try_from(call.deadline.saturating_sub(now)).unwrap_or(0);
+    if left == 0 {
+        let why = "the deadline had passed before the call began".to_owned();
+        return CallResult::Retry { why, doubt: false, retry_after: None };
+    }
+    let attempt = AssertUnwindSafe(target.submit(call)).catch_unwind();
+    let why = match tokio::time::timeout(Duration::from_millis(left), attempt).await {
+        Ok(Ok(result)) => return result,
+        Ok(Err(_)) => "the adapter of the target panicked",
+        Err(_) => "no reply before the deadline",
+    };
+    CallResult::Retry { why: why.to_owned(), doubt: true, retry_after: None }
+}
+
+fn log(call: &Call, result: &CallResult) {
+    let Call { action_id, action, attempt, .. } = call;
+    match result {
+        CallResult::Accepted { detail } => {
+            tracing::info!(action_id, action, attempt, detail, "the target took the action");
+        }
+        CallResult::Rejected { why } => {
+            tracing::error!(action_id, action, attempt, why, "the target refused the action");
+        }
+        CallResult::Retry { why, doubt, .. } => {
+            tracing::warn!(action_id, action, attempt, why, doubt, "an attempt at an action failed");
+        }
+    }
+}
