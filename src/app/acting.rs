@@ -33,7 +33,7 @@ impl Acting {
     ///
     /// # Errors
     /// When the log contradicts itself, or its first new entry cannot be made durable.
-    pub fn open<S: Store + std::fmt::Debug + 'static>(
+    pub fn open<S: Store + 'static>(
         config: actor::Config,
         opened: Opened<S>,
         executor: Executor,

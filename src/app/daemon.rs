@@ -261,7 +261,10 @@ fn commit<S: Source, K: Sink>(
         Ok(()) => around.telemetry.commit(true, seconds),
         Err(error) => {
             around.telemetry.commit(false, seconds);
-            tracing::warn!(error = &error as &dyn std::error::Error, "offsets could not be committed; trying again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "offsets could not be committed; trying again"
+            );
         }
     }
     Ok(())

@@ -50,8 +50,10 @@ impl std::fmt::Debug for FileSource {
 impl FileSource {
     /// The rows of `files` as records of `topic`.
     pub fn new(topic: &Arc<str>, files: &[PathBuf], row_time: Option<RowTime>) -> Self {
-        let partition = |number: usize| SourcePartition { topic: Arc::clone(topic), partition: number as i32 };
-        let files = files.iter().enumerate().map(|(number, file)| (partition(number), file.clone())).collect();
+        let partition =
+            |number: usize| SourcePartition { topic: Arc::clone(topic), partition: number as i32 };
+        let files =
+            files.iter().enumerate().map(|(number, file)| (partition(number), file.clone())).collect();
         Self { files, row_time, announced: false, current: 0, rows: None, read: 0 }
     }
 
@@ -107,8 +109,7 @@ impl Source for FileSource {
             let time = self.row_time.map(|times| times.text(row));
             let header = time.as_ref().map(|time| (ROW_TIME, time.as_bytes()));
             let headers = header.as_slice();
-            let record =
-                RawRecord { partition, offset: row as i64, key: None, value: Some(value), headers };
+            let record = RawRecord { partition, offset: row as i64, key: None, value: Some(value), headers };
             sink(SourceEvent::Record(record));
             self.read += 1;
         }

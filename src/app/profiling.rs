@@ -4,6 +4,7 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -16,7 +17,7 @@ use crate::ingest::source::RawRecord;
 use crate::ingest::time::TimeUnit;
 use crate::profile::{self, Profile};
 use crate::query::files;
-use crate::record::BatchBuilder;
+use crate::record::{BatchBuilder, InferenceBatch};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8_192;
@@ -32,52 +33,91 @@ pub struct Frozen {
     pub first_rejected: Option<String>,
 }
 
+/// Collects reference records of one model.
+#[derive(Debug)]
+pub struct Freezer {
+    plan: ModelPlan,
+    decoder: Decoder,
+    partition: SourcePartition,
+    builder: BatchBuilder,
+    batches: Vec<InferenceBatch>,
+    rejected: u64,
+    first_rejected: Option<String>,
+}
+
+impl Freezer {
+    /// Collects records of `model`.
+    ///
+    /// # Errors
+    /// When the model is not configured.
+    pub fn new(config: &Config, model: &str) -> anyhow::Result<Self> {
+        let plan = plan(config.require_model(model)?);
+        let mapping = ModelMapping {
+            tenant: None,
+            version: FieldSource::Literal("reference".to_owned()),
+            time: (FieldSource::Literal("1".to_owned()), TimeUnit::Seconds),
+            id: None,
+            ..plan.mapping.clone()
+        };
+        let topic = TopicMapping { model: FieldSource::Literal(model.to_owned()), models: vec![mapping] };
+        Ok(Self {
+            decoder: Decoder::new(&topic, file_limits(config)),
+            partition: SourcePartition::new("reference", 0),
+            builder: BatchBuilder::new(Arc::clone(&plan.schema)),
+            batches: Vec::new(),
+            rejected: 0,
+            first_rejected: None,
+            plan,
+        })
+    }
+
+    /// Takes one record; `place` says where it stood, should it be unreadable.
+    pub fn take(&mut self, value: &[u8], place: impl FnOnce() -> String) {
+        let record =
+            RawRecord { partition: &self.partition, offset: 0, key: None, value: Some(value), headers: &[] };
+        match self.decoder.decode(&record, 0) {
+            Ok(decoded) => {
+                for (row, time) in decoded.times().iter().enumerate() {
+                    self.builder.append(*time, None, decoded.version(row), decoded.cells(row));
+                }
+            }
+            Err(why) => {
+                self.rejected += 1;
+                self.first_rejected
+                    .get_or_insert_with(|| format!("{}: {} ({})", place(), why.reason, why.detail));
+            }
+        }
+        if self.builder.rows() >= BATCH_ROWS {
+            self.batches.push(self.builder.finish());
+        }
+    }
+
+    /// Freezes what was collected.
+    ///
+    /// # Errors
+    /// When no record could be used.
+    pub fn finish(mut self) -> anyhow::Result<Frozen> {
+        self.batches.push(self.builder.finish());
+        let (rejected, first_rejected) = (self.rejected, self.first_rejected);
+        match (profile::build(&self.plan.schema, &self.batches, &self.plan.options), first_rejected) {
+            (Ok(profile), first_rejected) => Ok(Frozen { profile, rejected, first_rejected }),
+            (Err(error), Some(first)) => {
+                bail!("{error}; {rejected} records could not be read, the first at {first}")
+            }
+            (Err(error), None) => Err(error).context("there is nothing to freeze"),
+        }
+    }
+}
+
 /// Freezes the reference of `model` from `inputs`.
 ///
 /// # Errors
 /// When the model is not configured, a file cannot be read, or no record of it can be used.
 pub fn freeze(config: &Config, model: &str, inputs: &[PathBuf]) -> anyhow::Result<Frozen> {
-    let ModelPlan { mapping, options, schema } = plan(config.require_model(model)?);
-    let mapping = ModelMapping {
-        tenant: None,
-        version: FieldSource::Literal("reference".to_owned()),
-        time: (FieldSource::Literal("1".to_owned()), TimeUnit::Seconds),
-        id: None,
-        ..mapping
-    };
-    let topic = TopicMapping { model: FieldSource::Literal(model.to_owned()), models: vec![mapping] };
-    let mut decoder = Decoder::new(&topic, file_limits(config));
-    let mut builder = BatchBuilder::new(schema.clone());
-    let (mut batches, mut rejected, mut first_rejected) = (Vec::new(), 0, None);
+    let mut freezer = Freezer::new(config, model)?;
     files::rows(inputs, &mut |file, row, value| {
-        let partition = SourcePartition::new("reference", 0);
-        let record =
-            RawRecord { partition: &partition, offset: row as i64, key: None, value: Some(value), headers: &[] };
-        match decoder.decode(&record, 0) {
-            Ok(decoded) => {
-                for (row, time) in decoded.times().iter().enumerate() {
-                    builder.append(*time, None, decoded.version(row), decoded.cells(row));
-                }
-            }
-            Err(why) => {
-                rejected += 1;
-                first_rejected.get_or_insert_with(|| {
-                    format!("{} row {row}: {} ({})", file.display(), why.reason, why.detail)
-                });
-            }
-        }
-        if builder.rows() >= BATCH_ROWS {
-            batches.push(builder.finish());
-        }
+        freezer.take(value, || format!("{} row {row}", file.display()));
         ControlFlow::Continue(())
     })?;
-    batches.push(builder.finish());
-    let profile = match profile::build(&schema, &batches, &options) {
-        Ok(profile) => profile,
-        Err(error) => match first_rejected {
-            Some(first) => bail!("{error}; {rejected} records could not be read, the first at {first}"),
-            None => return Err(error).context("there is nothing to freeze"),
-        },
-    };
-    Ok(Frozen { profile, rejected, first_rejected })
+    freezer.finish()
 }

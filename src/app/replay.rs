@@ -116,8 +116,7 @@ pub fn replay(
 
     let mut source = FileSource::new(&topic.name, &options.inputs, options.row_time);
     let mut pipeline = Pipeline::new(vec![topic], file_limits(config), Vec::new());
-    let mut report =
-        Report { files: vec![findings_path, decisions_path, letters_path], ..Report::default() };
+    let mut report = Report { files: vec![findings_path, decisions_path, letters_path], ..Report::default() };
     let mut failed = None;
     let mut shown = Instant::now();
     while !source.finished() {

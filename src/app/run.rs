@@ -65,7 +65,8 @@ impl<'a> Daemon<'a> {
         let config = start.config;
         let kafka = config.require_kafka()?;
         let topics = compile::topics(config, &start.profiles).map_err(|errors| super::several(&errors))?;
-        let telemetry = Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
+        let telemetry =
+            Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
         telemetry.declare_topics(config.topics.iter().map(|topic| topic.name.as_str()));
         for policy in &config.policies {
             telemetry.declare_policy(&policy.model, &policy.name);
@@ -120,7 +121,8 @@ impl<'a> Daemon<'a> {
         loop {
             let mut pipeline =
                 Pipeline::new(self.topics.clone(), compile::limits(config), std::mem::take(&mut open));
-            let mut source = KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
+            let mut source =
+                KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
             match daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)? {
                 Ended::Stopped => return Ok(()),
                 Ended::Interrupted => {
@@ -183,6 +185,11 @@ pub fn stop_on_signals(runtime: &tokio::runtime::Handle, stop: Arc<AtomicBool>) 
 }
 
 impl Daemon<'_> {
+    /// Whether the audit log is open and input is being read.
+    pub fn ready(&self) -> bool {
+        self.readiness.is_ready()
+    }
+
     /// The I/O threads, for signals and the like.
     pub fn runtime(&self) -> &tokio::runtime::Handle {
         self.runtime.handle()

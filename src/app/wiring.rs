@@ -88,9 +88,12 @@ pub fn own_topics(kafka: &Kafka) -> Vec<Topic> {
 /// The audit log's topic.
 pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
     KafkaConfig {
-        properties: connection(kafka).client_config().config_map().iter().map(|(name, value)| {
-            ((*name).to_owned(), (*value).to_owned())
-        }).collect(),
+        properties: connection(kafka)
+            .client_config()
+            .config_map()
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
         topic: topic.to_owned(),
         create: kafka.create_topics,
     }
@@ -123,7 +126,7 @@ pub fn actions(
             config::Target::DryRun => Arc::new(DryRun),
             config::Target::Webhook(webhook) => {
                 let place = || format!("actions[{}].webhook", action.name);
-                let secret = webhook.secret.expose().parse::<webhook::Secret>().with_context(place)?;
+                let secret = webhook::Secret::new(webhook.secret.expose()).with_context(place)?;
                 let settings = webhook::Config {
                     url: webhook.url.clone(),
                     secrets: vec![secret],

@@ -103,7 +103,7 @@ pub enum Error {
 }
 
 /// Where entries are kept.
-pub trait Store: Send {
+pub trait Store: Send + std::fmt::Debug {
     /// Adds `entry`, which must have the next number, and returns when it is durable. After an
     /// error the store takes no more: whether the entry is in the log is found out by opening it again.
     fn append(&mut self, entry: &Entry) -> Result<(), Error>;

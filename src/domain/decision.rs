@@ -49,7 +49,8 @@ pub struct Decision {
     pub since: EventTime,
     /// End of the window that decided.
     pub at: EventTime,
-    /// Names of the actions that the policy asks for.
+    /// Names of the actions that the policy configures. A violation asks for all of them; that an
+    /// incident is over is worth a notification at most.
     pub actions: Vec<String>,
     /// The findings of the deciding window.
     pub evidence: Vec<Finding>,

@@ -46,6 +46,8 @@ reasons! {
     MissingTime = "missing_time";
     /// The request id is mapped, but absent or null.
     MissingId = "missing_id";
+    /// The model, version or tenant has a name longer than any sane one.
+    NameTooLong = "name_too_long";
     /// A field that the record cannot do without has a value of the wrong type.
     WrongType = "wrong_type";
     /// The event time cannot be read in the configured unit.

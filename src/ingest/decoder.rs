@@ -11,6 +11,10 @@ use super::source::RawRecord;
 use crate::domain::{EventTime, RejectReason};
 use crate::record::{Cell, Kind, RecordSchema};
 
+/// Longest name of a version or tenant, in bytes. Names are kept with every pane, finding and audit
+/// entry, and whoever can write to the topic chooses them.
+const NAME_BYTES: usize = 256;
+
 /// What a record may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -220,6 +224,12 @@ impl Decoder {
                         format!("the version is no text{}", in_row(row)),
                     ));
                 }
+                _ if text.len() > NAME_BYTES || self.tenant_bytes(spec, row) > NAME_BYTES => {
+                    return Err(Rejected::new(
+                        RejectReason::NameTooLong,
+                        format!("the version or tenant is longer than {NAME_BYTES} bytes{}", in_row(row)),
+                    ));
+                }
                 _ if text.is_empty() => {
                     return Err(Rejected::new(
                         RejectReason::MissingVersion,
@@ -240,6 +250,10 @@ impl Decoder {
         }
         self.times = times;
         Ok(())
+    }
+
+    fn tenant_bytes(&self, model: &Resolved, row: usize) -> usize {
+        model.tenant.as_ref().map_or(0, |tenant| self.value(tenant, row).1.len())
     }
 
     fn check_time(&self, time: EventTime, now: i64) -> Result<(), Rejected> {

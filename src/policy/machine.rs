@@ -89,7 +89,7 @@ impl PolicyMachine {
             key: key.clone(),
             since,
             at: step.at,
-            actions: if kind == DecisionKind::Violated { spec.actions.clone() } else { Vec::new() },
+            actions: if kind == DecisionKind::Qualified { Vec::new() } else { spec.actions.clone() },
             evidence,
         };
         let breaches = self.history.iter().filter(|verdict| **verdict == Verdict::Breach).count();

@@ -108,6 +108,8 @@ fn every_kind_of_bad_record_has_its_own_reason_and_the_next_record_is_read_all_t
         (MissingVersion, Some(with(version, ""))),
         (MissingVersion, Some(with(version, r#""version":"","#))),
         (WrongType, Some(with(version, r#""version":["v1"],"#))),
+        (NameTooLong, Some(with("\"v1\"", &format!("\"{}\"", "v".repeat(257))))),
+        (NameTooLong, Some(with("\"bank\"", &format!("\"{}\"", "b".repeat(257))))),
         (MissingTime, Some(with("\"ts\"", "\"when\""))),
         (WrongType, Some(with("\"2026-11-22T09:59:00Z\"", "{}"))),
         (InvalidTime, Some(with("2026-11-22T09:59:00Z", "noon"))),

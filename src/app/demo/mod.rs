@@ -3,6 +3,8 @@
 //! (`traffic`, paced by `pace`), and what the daemon makes of them is shown on a terminal
 //! (`screen`) or as lines (`plain`). Nothing here reads a clock, so each part can be tested alone.
 
+mod broker;
+pub mod drive;
 pub mod pace;
 pub mod plain;
 pub mod scenario;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartition};
+use crate::domain::{Accounting, Decision, DecisionKind, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::message::ResumePoint;
 use crate::engine::model::ModelSpec;
@@ -61,7 +61,7 @@ pub struct Pipeline {
     pictures: Pictures,
     /// A partition was taken away: what was counted from it cannot be told apart any more.
     interrupted: bool,
-    /// Event time that partitions assigned later resume after, from the first assignment.
+    /// Open incidents, of this run and of earlier ones: the decisions that opened them.
     open: Vec<Decision>,
 }
 
@@ -143,7 +143,7 @@ impl Pipeline {
                 now,
             );
         }
-        self.evaluator.resume(given_out, complete_from, std::mem::take(&mut self.open));
+        self.evaluator.resume(given_out, complete_from, self.open.clone());
     }
 
     fn record(&mut self, record: &RawRecord<'_>, now: i64, rejects: &mut RejectSink<'_>) {
@@ -212,6 +212,14 @@ impl Pipeline {
         }
         let evaluated = self.evaluator.advance(&progress);
         self.observer.closed(self.evaluator.given_out_until());
+        for decision in &evaluated.decisions {
+            let same = |open: &Decision| open.policy == decision.policy && open.key == decision.key;
+            match decision.kind {
+                DecisionKind::Violated => self.open.push(decision.clone()),
+                DecisionKind::Cleared | DecisionKind::Withdrawn => self.open.retain(|open| !same(open)),
+                DecisionKind::Qualified => {}
+            }
+        }
         self.pictures.take(&evaluated);
         evaluated
     }
@@ -226,6 +234,11 @@ impl Pipeline {
             .into_iter()
             .map(|(partition, offset, point)| Commit { partition, offset, metadata: point.to_metadata() })
             .collect()
+    }
+
+    /// Incidents that are open: the decisions that opened them.
+    pub fn open_incidents(&self) -> Vec<Decision> {
+        self.open.clone()
     }
 
     /// The least watermark of the input.

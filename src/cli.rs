@@ -1,0 +1,276 @@
+//! The command line. Exit codes: 0 ok, 1 failure, 2 a batch command found a breach, 64 bad
+//! configuration or bad arguments.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use plimsoll::app::demo::drive;
+use plimsoll::app::files::RowTime;
+use plimsoll::app::replay::{self, replay};
+use plimsoll::app::run::{Daemon, Start, stop_on_signals};
+use plimsoll::app::{compile, profiling, wiring};
+use plimsoll::config::{self, Config};
+use plimsoll::domain::EventTime;
+use plimsoll::telemetry::logging;
+
+/// A batch command found a breach.
+const BREACH: u8 = 2;
+/// The configuration or the arguments cannot be used (EX_USAGE of sysexits.h).
+const BAD_CONFIGURATION: u8 = 64;
+
+/// Watches deployed machine-learning models and takes them back to a safe version.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Shows the whole loop on this machine: an in-process broker, traffic that goes wrong twice,
+    /// and the daemon that finds it. Needs nothing installed or configured.
+    #[command(
+        after_help = "Examples:\n  plimsoll demo\n  plimsoll demo --for 60s\n  plimsoll demo --plain --listen 127.0.0.1:9464"
+    )]
+    Demo(DemoArgs),
+    /// Runs the daemon on a real Kafka until SIGINT or SIGTERM.
+    #[command(
+        after_help = "Examples:\n  plimsoll run --config config/plimsoll.yaml\n  PLIMSOLL__KAFKA__BROKERS=kafka:9092 plimsoll run --config config/plimsoll.yaml"
+    )]
+    Run(ConfigArg),
+    /// Lists everything that is wrong with a configuration, with the path of each key.
+    #[command(
+        after_help = "Examples:\n  plimsoll validate --config config/plimsoll.yaml\n\nExit code 0: valid. 64: not valid."
+    )]
+    Validate(ConfigArg),
+    /// Freezes a reference profile (bins, counts, shares) from files of healthy records.
+    #[command(
+        after_help = "Examples:\n  plimsoll profile --config plimsoll.yaml --model credit --input june.parquet --output profiles/credit.json"
+    )]
+    Profile(ProfileArgs),
+    /// Runs the engine over files (NDJSON, CSV, Parquet) and writes findings and decisions.
+    #[command(
+        after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 2: a check found a breach."
+    )]
+    Replay(ReplayArgs),
+    /// Prints the JSON Schema of the configuration, for editors.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// The configuration file (YAML).
+    #[arg(long, value_name = "FILE", default_value = "config/plimsoll.yaml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Ends by itself after this much time, with a summary.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    length: Option<Duration>,
+    /// Plain lines, also on a terminal.
+    #[arg(long)]
+    plain: bool,
+    /// Where /metrics, the status page and the API listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Seed of the traffic; the same seed gives the same records.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct ProfileArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The model, as the configuration names it.
+    #[arg(long)]
+    model: String,
+    /// Files of reference records: .ndjson, .csv, .parquet.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Where the profile is written.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ReplayArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Files to replay, each a partition of the topic: .ndjson, .csv, .parquet.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Folder for findings.ndjson, decisions.ndjson and dead-letters.ndjson.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// The topic whose mapping reads the files, where the configuration has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// For rows without a time: that of the first row, and the step to the next.
+    #[arg(long, value_name = "START,STEP", value_parser = row_time)]
+    row_time: Option<RowTime>,
+}
+
+fn row_time(text: &str) -> Result<RowTime, String> {
+    let (start, every) = text.split_once(',').ok_or("write START,STEP, such as 2026-01-01T00:00:00Z,1s")?;
+    let start: EventTime = start.parse().map_err(|error: &str| error.to_owned())?;
+    let every = humantime::parse_duration(every).map_err(|error| error.to_string())?;
+    Ok(RowTime { start, every })
+}
+
+/// Parses arguments, runs the command, and says how it ended.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // Nothing can be done where even this cannot be printed.
+            let _printed = error.print();
+            return if usage { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            let bad = error.downcast_ref::<config::Errors>().is_some();
+            if bad {
+                eprintln!("{error}");
+                ExitCode::from(BAD_CONFIGURATION)
+            } else {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo(&args).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => daemon(&args.config).map(|()| ExitCode::SUCCESS),
+        Command::Validate(args) => validate(&args.config),
+        Command::Profile(args) => profile(&args).map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => {
+            let config = load(&args.config.config)?;
+            let options = replay::Options {
+                inputs: args.input,
+                topic: args.topic,
+                output: args.output,
+                row_time: args.row_time,
+                progress: true,
+            };
+            let report = replay(&config, &options, &BTreeMap::new())?;
+            println!("{report}");
+            Ok(if report.breached() { ExitCode::from(BREACH) } else { ExitCode::SUCCESS })
+        }
+        Command::Schema => {
+            println!("{}", serde_json::to_string_pretty(&config::schema())?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    let config = config::load(path, config::environment())?;
+    for warning in &config.warnings {
+        eprintln!("warning: {}: {}", warning.path, warning.message);
+    }
+    Ok(config)
+}
+
+fn demo(args: &DemoArgs) -> anyhow::Result<()> {
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned());
+    logging::init(&logging::Config { level, ..logging::Config::default() })?;
+    drive::demo(&drive::Options {
+        length: args.length,
+        plain: args.plain,
+        listen: args.listen,
+        seed: args.seed,
+    })
+}
+
+fn daemon(path: &Path) -> anyhow::Result<()> {
+    let config = load(path)?;
+    logging::init(&wiring::logging(&config.log))?;
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let daemon = Daemon::new(Start {
+        config: &config,
+        profiles: BTreeMap::new(),
+        started: wiring::started("run", &text),
+        stop: Arc::clone(&stop),
+    })?;
+    stop_on_signals(daemon.runtime(), stop)?;
+    std::thread::scope(|scope| {
+        let engine = std::thread::Builder::new().name("plimsoll-engine".to_owned());
+        let engine = engine.spawn_scoped(scope, || daemon.serve())?;
+        engine.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the engine panicked")))
+    })?;
+    tracing::info!("stopped; offsets are committed and the audit log is closed");
+    Ok(())
+}
+
+fn validate(path: &Path) -> anyhow::Result<ExitCode> {
+    let config = load(path)?;
+    if let Err(errors) = compile::topics(&config, &BTreeMap::new()) {
+        for error in &errors {
+            eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+        }
+        return Ok(ExitCode::from(BAD_CONFIGURATION));
+    }
+    let checks: usize = config.models.iter().map(|model| model.checks.len()).sum();
+    println!(
+        "{} is valid: {} topics, {} models, {checks} checks, {} policies, {} actions",
+        path.display(),
+        config.topics.len(),
+        config.models.len(),
+        config.policies.len(),
+        config.actions.len(),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line = format!("{line}: {source}");
+        cause = source.source();
+    }
+    line
+}
+
+fn profile(args: &ProfileArgs) -> anyhow::Result<()> {
+    let config = load(&args.config.config)?;
+    let frozen = profiling::freeze(&config, &args.model, &args.input)?;
+    if let Some(folder) = args.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    std::fs::write(&args.output, frozen.profile.to_json())
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    println!("{} rows of {} frozen as {}", frozen.profile.rows, args.model, frozen.profile.hash);
+    for note in &frozen.profile.notes {
+        println!("note: {note}");
+    }
+    if let Some(first) = &frozen.first_rejected {
+        println!(
+            "note: {} records could not be read and were left out, the first at {first}",
+            frozen.rejected
+        );
+    }
+    println!("written {}", args.output.display());
+    Ok(())
+}
