@@ -69,7 +69,7 @@ fn decided(decision: &Decision) -> String {
     {
         line += &format!(" ({})", text::finding(finding));
     }
-    if !decision.actions.is_empty() {
+    if decision.kind == DecisionKind::Violated && !decision.actions.is_empty() {
         line += &format!("; asks for {}", decision.actions.join(", "));
     }
     line
