@@ -126,7 +126,8 @@ pub fn wasserstein_interval(
 
 /// Distances from each edge to the next; `None` where the edges do not fit the cells.
 fn widths<'a>(edges: &'a [f64], cells: &[u64]) -> Option<impl Iterator<Item = f64> + 'a> {
-    let increasing = edges.windows(2).all(|pair| pair[0] < pair[1]) && edges.iter().all(|edge| edge.is_finite());
+    let increasing =
+        edges.windows(2).all(|pair| pair[0] < pair[1]) && edges.iter().all(|edge| edge.is_finite());
     debug_assert!(increasing, "edges are finite and increasing");
     let fits = !edges.is_empty() && edges.len() + 1 == cells.len();
     (increasing && fits).then(|| edges.windows(2).map(|pair| pair[1] - pair[0]))

@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn a_side_without_rows_or_other_cells_is_undefined() {
-        for (reference, current) in [(&[][..], &[][..]), (&[0, 0][..], &[1, 2][..]), (&[1, 2][..], &[0, 0][..])] {
+        for (reference, current) in
+            [(&[][..], &[][..]), (&[0, 0][..], &[1, 2][..]), (&[1, 2][..], &[0, 0][..])]
+        {
             assert_eq!(psi(reference, current), None);
             assert_eq!(psi_unsmoothed(reference, current), None);
             assert_eq!(kl(reference, current), None);
