@@ -1,6 +1,8 @@
 //! The statistics against numbers that other libraries computed, against properties that must hold
 //! for any counts, and, where a promise is about chance, against simulation with a fixed seed.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use std::fs;
 
 use plimsoll::stats::divergence as d;
