@@ -113,7 +113,8 @@ fn bracketed(a: f64, b: f64, z: f64, f: impl Fn(f64) -> f64) -> f64 {
     let sum = a + b;
     let spread = (a / sum * (b / sum) / (sum + 1.0)).sqrt();
     let guess = (a / sum + z * spread).clamp(0.0, 1.0);
-    let mut width = 0.1 * spread;
+    // At least a step of f64, so that doubling it gets somewhere.
+    let mut width = (0.1 * spread).max(f64::EPSILON * guess).max(f64::MIN_POSITIVE);
     let (mut low, mut high) = ((guess - width).max(0.0), (guess + width).min(1.0));
     while low > 0.0 && f(low) > 0.0 {
         high = low;

@@ -60,7 +60,8 @@ fn wilson_hilferty(a: f64, z: Option<f64>) -> f64 {
 /// The root of the increasing `f`, from a bracket of one standard deviation around `guess` that
 /// doubles until it holds the root.
 fn bracketed(a: f64, guess: f64, f: impl Fn(f64) -> f64) -> f64 {
-    let mut width = 0.05 * a.sqrt().max(guess / a.sqrt());
+    // At least a step of f64, so that doubling it gets somewhere.
+    let mut width = (0.05 * a.sqrt().max(guess / a.sqrt())).max(f64::EPSILON * guess);
     let (mut low, mut high) = ((guess - width).max(0.0), guess + width);
     while low > 0.0 && f(low) > 0.0 {
         high = low;

@@ -58,7 +58,7 @@ pub fn lower_bound(k: u64, n: u64, tail: f64) -> Option<f64> {
         return None;
     }
     // Where the spacing of f64 is coarser than the bound is tight, it must not pass the rate.
-    let bound = || beta::quantile_lower(successes, trials - successes + 1.0, tail).min(successes / trials);
+    let bound = || beta::quantile_lower(successes, (n - k) as f64 + 1.0, tail).min(successes / trials);
     Some(if k == 0 { 0.0 } else { bound() })
 }
 
@@ -68,7 +68,7 @@ pub fn upper_bound(k: u64, n: u64, tail: f64) -> Option<f64> {
     if !(tail > 0.0 && tail <= 0.5) {
         return None;
     }
-    let bound = || beta::quantile_upper(successes + 1.0, trials - successes, tail).max(successes / trials);
+    let bound = || beta::quantile_upper(successes + 1.0, (n - k) as f64, tail).max(successes / trials);
     Some(if k == n { 1.0 } else { bound() })
 }
 
@@ -187,6 +187,13 @@ mod tests {
         assert_eq!(mean_normal(1, 3.0, 9.0, 0.95), None);
         assert_eq!(mean_normal(5, f64::INFINITY, 9.0, 0.95), None);
         assert_eq!(quantile_ranks(0, 0.5, 0.95), (None, None));
+    }
+
+    #[test]
+    fn one_failure_in_a_huge_number_still_has_bounds() {
+        // As numbers, successes and trials are equal here.
+        let interval = clopper_pearson(u64::MAX - 1, u64::MAX, 0.95).unwrap();
+        assert!(interval.contains(1.0) && interval.low > 0.999_999_999);
     }
 
     #[test]

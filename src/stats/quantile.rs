@@ -5,7 +5,15 @@
 ///
 /// `sorted` is finite and ascending. `None` for an empty slice, or `q` outside 0 to 1.
 pub fn linear(sorted: &[f64], q: f64) -> Option<f64> {
-    debug_assert!(sorted.is_sorted() && sorted.iter().all(|value| value.is_finite()));
+    debug_assert!(is_clean(sorted), "finite values in ascending order");
+    interpolate(sorted, q)
+}
+
+fn is_clean(sorted: &[f64]) -> bool {
+    sorted.is_sorted() && sorted.iter().all(|value| value.is_finite())
+}
+
+fn interpolate(sorted: &[f64], q: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     if !(0.0..=1.0).contains(&q) {
         return None;
@@ -31,8 +39,9 @@ pub fn linear(sorted: &[f64], q: f64) -> Option<f64> {
 /// `[10, 64]` gives at most 71 edges, because 64 is not a multiple of 10. Ties in the data collapse
 /// edges; a constant column leaves one. Empty for an empty slice.
 pub fn unique_quantile_edges(sorted: &[f64], denominators: &[u32]) -> Vec<f64> {
+    debug_assert!(is_clean(sorted), "finite values in ascending order");
     let inner = denominators.iter().flat_map(|&k| (1..k).map(move |i| f64::from(i) / f64::from(k)));
-    let mut edges: Vec<f64> = inner.filter_map(|q| linear(sorted, q)).collect();
+    let mut edges: Vec<f64> = inner.filter_map(|q| interpolate(sorted, q)).collect();
     edges.sort_by(f64::total_cmp);
     // 0.0 and -0.0 are one edge: a value is compared, not its bits.
     edges.dedup_by(|a, b| a == b);

@@ -10,8 +10,8 @@
 //!
 //! All functions give `None` where the slices differ in length or a side has no rows. With one
 //! cell every distance is 0; expected levels, p-values and intervals are then `None`, because the
-//! data can say nothing. See [`null`] for the level under no change and [`population`] for
-//! intervals.
+//! data can say nothing. The `*_expected` functions and [`psi_null_mean`] give the level under no
+//! change, the `*_interval` functions an interval for the population value.
 
 mod null;
 mod population;

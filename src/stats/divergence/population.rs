@@ -7,13 +7,18 @@
 //! divergences). Inverting it in the noncentrality gives an interval that takes out the bias that
 //! scatter adds, and that reaches down to 0 where the data cannot exclude no change.
 //!
-//! Far from no change, `D` is instead about normal with the delta-method variance
-//! `Var_q(dD/dq)/n + Var_p(dD/dp)/m`, which exceeds what the noncentral distribution allows when
-//! cells run empty. The interval given is the hull of both and of the value itself: wider than
-//! either, so it covers where either does, and never empty. The price is some width.
+//! Far from no change that distribution's variance is `4 D / (c N)`, while the data's own, by the
+//! delta method, is `Var_q(dD/dq)/n + Var_p(dD/dp)/m`. The two agree for small changes and part
+//! where cells run empty (a PSI of 4 then varies twice as much). Where the data's is larger, the
+//! interval is widened about the value, less its bias, by the ratio of the standard deviations.
+//! Simulated with 10 cells at 95 %, it covers 93 to 99 % for shifts of a normal variable by 0 to 1.5
+//! standard deviations from 200 rows on. For PSI with cells that hold a row or two it covers less
+//! (89 % at 2 standard deviations, 200 rows), because the half counts then pull the value down.
+//!
+//! The interval always includes the value itself. Inversion alone leaves it out, or gives the point
+//! 0, where the counts are closer together than chance makes them; a point would claim certainty.
 
 use crate::stats::noncentral::noncentrality;
-use crate::stats::special::normal_quantile_upper;
 use crate::stats::{Interval, error_rate, totals};
 
 use super::{occupied_cells, pearson, smoothed_pairs};
@@ -141,9 +146,12 @@ impl Estimate {
         let x = factor * self.divergence;
         let low = noncentrality(x, dof, 1.0 - tail)? / factor;
         let high = noncentrality(x, dof, tail)? / factor;
-        let reach = normal_quantile_upper(tail)? * self.variance.sqrt();
+        // Far out the noncentral distribution has variance 4 D / factor; the data may have more.
+        let excess = self.variance * factor / (4.0 * self.divergence);
+        let widen = if excess > 1.0 { excess.sqrt() } else { 1.0 };
         let centre = (self.divergence - dof / factor).max(0.0);
-        let (low, high) = (low.min((centre - reach).max(0.0)), high.max(centre + reach));
+        let low = low.min(centre - (centre - low) * widen).max(0.0);
+        let high = high.max(centre + (high - centre) * widen);
         Interval::checked(low, high).map(|interval| interval.including(self.divergence))
     }
 }
