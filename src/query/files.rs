@@ -231,12 +231,11 @@ fn file_url(path: &Path) -> String {
     url
 }
 
-/// Hands over all rows of the files, one file after the other, until `sink` breaks off: the file,
-/// the row's number in it from 0, and the row as JSON.
-pub fn rows(
-    files: &[PathBuf],
-    sink: &mut dyn FnMut(&Path, u64, &[u8]) -> ControlFlow<()>,
-) -> Result<(), Error> {
+/// Takes the file, the row's number in it from 0, and the row as JSON; may break off.
+pub type RowSink<'a> = dyn FnMut(&Path, u64, &[u8]) -> ControlFlow<()> + 'a;
+
+/// Hands over all rows of the files, one file after the other, until `sink` breaks off.
+pub fn rows(files: &[PathBuf], sink: &mut RowSink<'_>) -> Result<(), Error> {
     for file in files {
         let mut rows = Rows::open(file)?;
         while let Some((row, json)) = rows.next_row()? {

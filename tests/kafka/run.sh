@@ -31,7 +31,7 @@ export PLIMSOLL_TEST_BINARY=$binary
 echo "run.sh: Apache Kafka on $PLIMSOLL_TEST_KAFKA and, with TLS and SCRAM, on $PLIMSOLL_TEST_KAFKA_TLS"
 
 cd "$root"
-cargo test --locked --test suite -- --ignored kafka_mock::real_
+cargo test --locked --test suite -- --ignored kafka_mock::real::
 
 # Checks of the whole daemon, each a script of its own that gets the variables above.
 for check in "$root"/tests/kafka/check-*.sh; do

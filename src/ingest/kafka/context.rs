@@ -38,22 +38,12 @@ pub(super) struct Context {
     inbox: Mutex<Inbox>,
     /// Whether `resets` holds anything; asked for every record.
     pub(super) offset_was_reset: AtomicBool,
-    closing: AtomicBool,
 }
 
 impl Context {
     /// The inbox. A poisoned lock is taken all the same: its content is plain data.
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// From now on assignments are answered at once, because nobody will take them.
-    pub(super) fn close(&self, consumer: &BaseConsumer<Self>) {
-        self.closing.store(true, Ordering::Relaxed);
-        let unanswered = self.inbox().unanswered.take();
-        if let Some(unanswered) = unanswered {
-            refuse(consumer, &unanswered);
-        }
     }
 }
 
@@ -65,12 +55,11 @@ pub(super) fn take(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) 
     }
 }
 
-/// Takes partitions that will not be read: a group waits for an answer to each assignment, and a
-/// consumer that owes one never closes. They begin at the end, so nothing is fetched.
+/// Takes partitions that are about to be given back. They begin at the end, so nothing is fetched.
 fn refuse(consumer: &BaseConsumer<Context>, partitions: &[Named]) {
     let list = partitions.iter().map(|(topic, partition)| (topic.clone(), *partition, Offset::End)).collect();
     if let Err(error) = take(consumer, &list) {
-        tracing::debug!(%error, "an assignment was not answered while closing");
+        tracing::debug!(%error, "an assignment that is to be given back could not be taken");
     }
 }
 
@@ -112,12 +101,7 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let partitions = named(list);
-            if self.closing.load(Ordering::Relaxed) {
-                refuse(consumer, &partitions);
-            } else {
-                self.inbox().unanswered.get_or_insert_default().extend(partitions);
-            }
+            self.inbox().unanswered.get_or_insert_default().extend(named(list));
             return;
         }
         // An assignment that was not taken yet must be before it can be given back.
