@@ -138,7 +138,7 @@ impl Pipeline {
                 assigned.partition,
                 topic.allowed_lateness,
                 topic.idle_after,
-                assigned.offset.unwrap_or(0),
+                assigned.offset,
                 resume.as_ref(),
                 now,
             );
