@@ -2,17 +2,18 @@
 //! deterministic state machine over the messages it is given: no clock, no I/O, and the order of
 //! what it says depends on nothing but event time and names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::message::{PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
 use crate::domain::{
-    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, Window,
+    Decision, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, open_incidents,
 };
-use crate::policy::{Incident, PolicyMachine, Step};
+use crate::policy::{PolicyMachine, PolicySpec, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
 
@@ -44,7 +45,46 @@ struct KeyState {
     policies: Vec<PolicyMachine>,
     rows: u64,
     newest: EventTime,
+    /// End of the last pane that the windows have come to; none before the first.
+    served_until: Option<EventTime>,
     evaluated_until: Option<EventTime>,
+}
+
+impl KeyState {
+    /// A key that has shown nothing yet; `past` are the decisions about all keys.
+    fn new(spec: &Arc<ModelSpec>, key: &ModelKey, past: &[Decision]) -> Self {
+        Self {
+            spec: Arc::clone(spec),
+            panes: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            policies: machines(spec, key, past),
+            rows: 0,
+            newest: EventTime::MIN,
+            served_until: None,
+            evaluated_until: None,
+        }
+    }
+
+    /// Whether windows that end at `end` are asked about this key: from its first row on, until its
+    /// last is as far back as its policies look, and as long as it has an open incident. Rows behind
+    /// `end` change nothing, so that it does not matter how far reading is ahead.
+    fn serves(&mut self, end: EventTime) -> bool {
+        let last = self.panes.range(..end).next_back().map(|(start, _)| *start + self.spec.pane);
+        self.served_until = self.served_until.max(last);
+        self.serves_still(end) || self.policies.iter().any(|machine| machine.incident().is_some())
+    }
+
+    fn serves_still(&self, end: EventTime) -> bool {
+        self.served_until.is_some_and(|until| until + self.spec.memory() >= end)
+    }
+}
+
+/// The policies of a key, as what was decided about it leaves them.
+fn machines(spec: &ModelSpec, key: &ModelKey, past: &[Decision]) -> Vec<PolicyMachine> {
+    let of = |policy: &PolicySpec| {
+        PolicyMachine::restored(past.iter().filter(|past| past.policy == policy.name && past.key == *key))
+    };
+    spec.policies.iter().map(of).collect()
 }
 
 /// One key as it stands.
@@ -76,8 +116,8 @@ pub struct Evaluator {
     given_out: EventTime,
     /// Panes that start before this are incomplete after a restart.
     complete_from: EventTime,
-    /// Incidents from before a restart whose key has not shown up yet.
-    open: Vec<Decision>,
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    past: Vec<Decision>,
 }
 
 impl Evaluator {
@@ -90,22 +130,34 @@ impl Evaluator {
             closed: EventTime::MIN,
             given_out: EventTime::MIN,
             complete_from: EventTime::MIN,
-            open: Vec::new(),
+            past: Vec::new(),
         }
     }
 
     /// Takes up what an earlier run left: windows up to `given_out_until` are not given out again,
-    /// panes before `complete_from` are incomplete, and `open` are its incidents that were not
-    /// closed (the `violated` decisions).
+    /// panes before `complete_from` are incomplete, and `past` are its decisions, oldest first. A
+    /// key with an open incident is watched even if no row of it comes any more.
     pub fn resume(
         &mut self,
         given_out_until: Option<EventTime>,
         complete_from: Option<EventTime>,
-        open: Vec<Decision>,
+        past: Vec<Decision>,
     ) {
         self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
         self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
-        self.open = open;
+        for open in open_incidents(&past) {
+            if let Some(spec) = self.models.get(&open.key.model)
+                && spec.profile_hash() == open.key.profile
+            {
+                self.keys.entry(open.key.clone()).or_insert_with(|| KeyState::new(spec, &open.key, &past));
+            }
+        }
+        self.past.splice(0..0, past);
+    }
+
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    pub fn past(&self) -> &[Decision] {
+        &self.past
     }
 
     /// `partition` is read from now on.
@@ -129,24 +181,9 @@ impl Evaluator {
         if delta.pane + spec.pane <= self.closed {
             return Merged::Late;
         }
-        let state = self.keys.entry(delta.key.clone()).or_insert_with(|| {
-            let mut policies = vec![PolicyMachine::default(); spec.policies.len()];
-            for (policy, machine) in spec.policies.iter().zip(&mut policies) {
-                let mine = |open: &&Decision| open.policy == policy.name && open.key == delta.key;
-                if let Some(open) = self.open.iter().find(mine) {
-                    machine.restore(Incident { since: open.since });
-                }
-            }
-            KeyState {
-                spec: Arc::clone(spec),
-                panes: BTreeMap::new(),
-                windows: BTreeMap::new(),
-                policies,
-                rows: 0,
-                newest: EventTime::MIN,
-                evaluated_until: None,
-            }
-        });
+        let past = &self.past;
+        let state =
+            self.keys.entry(delta.key.clone()).or_insert_with_key(|key| KeyState::new(spec, key, past));
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
         state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
@@ -232,8 +269,8 @@ impl Evaluator {
             .values()
             .filter_map(|state| {
                 // Before the first evaluation, time begins with the key's first pane.
-                let first = state.panes.keys().next().copied().unwrap_or(state.newest);
-                let after = if self.closed == EventTime::MIN { first } else { self.closed };
+                let first = state.panes.keys().next().copied();
+                let after = if self.closed == EventTime::MIN { first? } else { self.closed };
                 state.spec.windows().iter().map(|window| window.next_end(after)).min()
             })
             .min()
@@ -252,17 +289,29 @@ impl Evaluator {
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
         let live = end > self.given_out;
-        let serving: Vec<(ModelId, Window)> = self
-            .keys
-            .iter()
-            .filter_map(|(key, state)| {
-                let last = state.panes.keys().next_back()?;
-                Some((key.model.clone(), Window { start: *last, end: *last + state.spec.pane }))
-            })
-            .collect();
+        // Which models have any row in which of the windows.
+        let mut serving: BTreeSet<(ModelId, WindowSpec)> = BTreeSet::new();
+        for (key, state) in &self.keys {
+            for window in state.spec.windows() {
+                let span = window.ending(end);
+                if state.panes.range(span.start..span.end).next().is_some() {
+                    serving.insert((key.model.clone(), window));
+                }
+            }
+        }
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
+            for machine in &mut state.policies {
+                machine.take_up(end - TICK);
+            }
+            if !state.serves(end) {
+                if state.served_until.take().is_some() {
+                    state.windows.clear();
+                    state.policies = machines(&spec, key, &self.past);
+                }
+                continue;
+            }
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
@@ -283,8 +332,7 @@ impl Evaluator {
                 }
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
-                let elsewhere = summary.rows == 0
-                    && serving.iter().any(|(model, pane)| *model == key.model && pane.end > span.start);
+                let elsewhere = summary.rows == 0 && serving.contains(&(key.model.clone(), window));
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
                 for check in spec.checks.iter().filter(|check| check.window == window) {
                     if check.segments || key.segment == crate::domain::Segment::All {
@@ -301,13 +349,9 @@ impl Evaluator {
                 let step = Step { at: end, findings: &findings, traffic, live };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
-                self.open.retain(|open| {
-                    !decisions.iter().any(|decision| {
-                        matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn)
-                            && decision.policy == open.policy
-                            && decision.key == open.key
-                    })
-                });
+                // An evidence of a decision is in the audit log; here it would only take up memory.
+                let bare = |decision: &Decision| Decision { evidence: Vec::new(), ..decision.clone() };
+                self.past.extend(decisions.iter().map(bare));
                 out.decisions.extend(decisions);
             }
             if live {
@@ -316,8 +360,7 @@ impl Evaluator {
         }
     }
 
-    /// Drops panes that no later window covers, and keys that have been silent for long and have no
-    /// open incident.
+    /// Drops panes that no later window covers, and keys that are not asked about any more.
     fn evict(&mut self) {
         let closed = self.closed;
         self.keys.retain(|_, state| {
@@ -326,13 +369,11 @@ impl Evaluator {
             let needed = windows.iter().map(|window| closed.floor(window.slide()) - window.size()).min();
             let needed = needed.unwrap_or(closed);
             state.panes = state.panes.split_off(&needed);
-            let silent_after = state.spec.history() * SILENT_HISTORIES;
-            let open = state.policies.iter().any(|machine| machine.incident().is_some());
-            !state.panes.is_empty() || open || state.newest + silent_after > closed
+            let at_rest = state.policies.iter().all(PolicyMachine::at_rest);
+            !state.panes.is_empty() || !at_rest || state.serves_still(closed)
         });
     }
 }
 
-/// A key without rows is evaluated (as empty) for this many times the history that its policies
-/// look at, then forgotten until it shows up again.
-const SILENT_HISTORIES: u32 = 3;
+/// The unit of event time.
+const TICK: Duration = Duration::from_millis(1);

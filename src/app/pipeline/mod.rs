@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Accounting, Decision, DecisionKind, EventTime, RejectReason, SourcePartition};
+use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::message::ResumePoint;
 use crate::engine::model::ModelSpec;
@@ -61,13 +61,13 @@ pub struct Pipeline {
     pictures: Pictures,
     /// A partition was taken away: what was counted from it cannot be told apart any more.
     interrupted: bool,
-    /// Open incidents, of this run and of earlier ones: the decisions that opened them.
-    open: Vec<Decision>,
+    /// Decisions of earlier runs, oldest first, until the evaluator has them.
+    past: Vec<Decision>,
 }
 
 impl Pipeline {
-    /// A pipeline for `topics`. `open` are incidents of an earlier run that were not closed.
-    pub fn new(topics: Vec<TopicSpec>, limits: Limits, open: Vec<Decision>) -> Self {
+    /// A pipeline for `topics`. `past` are the decisions of earlier runs, oldest first.
+    pub fn new(topics: Vec<TopicSpec>, limits: Limits, past: Vec<Decision>) -> Self {
         let mut models: BTreeMap<_, Arc<ModelSpec>> = BTreeMap::new();
         for model in topics.iter().flat_map(|topic| &topic.models) {
             models.insert(model.id.clone(), Arc::clone(model));
@@ -93,7 +93,7 @@ impl Pipeline {
             evaluator: Evaluator::new(models.into_values()),
             pictures: Pictures::default(),
             interrupted: false,
-            open,
+            past,
         }
     }
 
@@ -143,7 +143,7 @@ impl Pipeline {
                 now,
             );
         }
-        self.evaluator.resume(given_out, complete_from, self.open.clone());
+        self.evaluator.resume(given_out, complete_from, std::mem::take(&mut self.past));
     }
 
     fn record(&mut self, record: &RawRecord<'_>, now: i64, rejects: &mut RejectSink<'_>) {
@@ -212,14 +212,6 @@ impl Pipeline {
         }
         let evaluated = self.evaluator.advance(&progress);
         self.observer.closed(self.evaluator.given_out_until());
-        for decision in &evaluated.decisions {
-            let same = |open: &Decision| open.policy == decision.policy && open.key == decision.key;
-            match decision.kind {
-                DecisionKind::Violated => self.open.push(decision.clone()),
-                DecisionKind::Cleared | DecisionKind::Withdrawn => self.open.retain(|open| !same(open)),
-                DecisionKind::Qualified => {}
-            }
-        }
         self.pictures.take(&evaluated);
         evaluated
     }
@@ -236,9 +228,9 @@ impl Pipeline {
             .collect()
     }
 
-    /// Incidents that are open: the decisions that opened them.
-    pub fn open_incidents(&self) -> Vec<Decision> {
-        self.open.clone()
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    pub fn past_decisions(&self) -> Vec<Decision> {
+        [&self.past, self.evaluator.past()].concat()
     }
 
     /// The least watermark of the input.

@@ -8,26 +8,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::domain::{Decision, DecisionKind};
+use crate::domain::Decision;
 use crate::safety::{Action, Event, Idempotency, Ledger, PolicyMode, State, Terms};
 
 use super::entry::{Body, Entry, Error, Planned};
 use super::{Actor, Config, Effect, Incidents, Task};
 
-/// The incidents that the log leaves open, oldest first: decisions `violated` without a
-/// `cleared` or `withdrawn` of the same policy and key after them. An evaluator that starts again continues from these.
-pub fn open_incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
-    let mut open: Vec<&Decision> = Vec::new();
-    for entry in entries {
-        let Body::Decision { decision, .. } = &entry.body else { continue };
-        let same = |other: &&Decision| other.policy == decision.policy && other.key == decision.key;
-        match decision.kind {
-            DecisionKind::Violated if !open.iter().any(same) => open.push(decision),
-            DecisionKind::Cleared | DecisionKind::Withdrawn => open.retain(|other| !same(other)),
-            DecisionKind::Violated | DecisionKind::Qualified => {}
-        }
-    }
-    open.into_iter().cloned().collect()
+/// The decisions in the log, oldest first, without their evidence. An evaluator that starts again
+/// continues from these.
+pub fn past_decisions<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
+    let decision = |entry: &Entry| match &entry.body {
+        Body::Decision { decision, .. } => Some(Decision { evidence: Vec::new(), ..decision.clone() }),
+        Body::Started { .. } | Body::Intent { .. } | Body::Outcome { .. } => None,
+    };
+    entries.into_iter().filter_map(decision).collect()
 }
 
 impl Actor {

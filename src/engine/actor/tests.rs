@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Bound, EventTime, Finding, Metric, Scope, Segment, Verdict, Window};
+use crate::domain::{Bound, EventTime, Finding, Metric, Scope, Segment, Verdict, Window, open_incidents};
 use crate::safety::Idempotency;
 
 const MINUTES: i64 = 60_000;
@@ -417,7 +417,8 @@ fn open_incidents_are_those_violated_and_not_cleared() {
     ] {
         run.at(0, input);
     }
-    let open: Vec<String> = open_incidents(&run.log).into_iter().map(|decision| decision.id).collect();
+    let past = past_decisions(&run.log);
+    let open: Vec<&str> = open_incidents(&past).into_iter().map(|decision| decision.id.as_str()).collect();
     assert_eq!(open, ["violated-drift-v2"]);
 }
 
