@@ -78,6 +78,14 @@ pub enum Error {
         /// The answer.
         code: RDKafkaErrorCode,
     },
+    /// The cluster cannot be reached, or will not have us.
+    #[error("kafka cannot be reached: {reason}{}", hint(*code))]
+    Unreachable {
+        /// librdkafka's words; they name the broker.
+        reason: String,
+        /// The kind of fault.
+        code: RDKafkaErrorCode,
+    },
     /// A file could not be written.
     #[error("could not write {what}")]
     Write {
@@ -116,6 +124,8 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
         Code::Authentication | Code::SaslAuthenticationFailed => {
             "; check mechanism, username and password under `kafka.security`"
         }
+        Code::SSL => "; check `kafka.security`: protocol, ca_file, certificate_file and key_file",
+        Code::Resolve | Code::BrokerTransportFailure => "; check `kafka.brokers`",
         Code::InvalidReplicationFactor => "; the cluster has fewer brokers than copies are wanted",
         _ => "",
     }
@@ -124,4 +134,10 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
 /// The code inside an rdkafka error, where it has one.
 pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
     error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+}
+
+/// Whether the code means that the broker will not have us, rather than that it cannot answer now.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL)
 }

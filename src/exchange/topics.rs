@@ -1,15 +1,20 @@
 //! plimsoll's own topics: made where they are missing and the broker allows it.
 
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::Error;
-use super::error::code_of;
+use super::error::{code_of, is_refusal};
+
+/// How long one attempt to ask for a topic may take before faults are looked at.
+const ATTEMPT: Duration = Duration::from_secs(1);
 
 /// What becomes of old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +92,57 @@ async fn make(client: &ClientConfig, topic: &Topic, timeout: Duration) -> Result
     Ok(())
 }
 
-/// Asks as a consumer, because a producer's question may make the broker create the topic.
+/// Keeps the words of the last fault that says anything.
+#[derive(Default)]
+struct Listener {
+    fault: Mutex<Option<(RDKafkaErrorCode, String)>>,
+}
+
+impl Listener {
+    fn fault(&self) -> MutexGuard<'_, Option<(RDKafkaErrorCode, String)>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = code_of(&error);
+        if code != RDKafkaErrorCode::AllBrokersDown {
+            *self.fault() = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Listener {}
+
+/// Asks as a consumer, because a producer's question may make the broker create the topic. Where
+/// the broker will not have us there is no use in asking until time is up.
 fn exists(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), Error> {
     let mut config = client.clone();
     config.remove("group.id").set("allow.auto.create.topics", "false");
-    let consumer: BaseConsumer = config.create().map_err(Error::from_client)?;
-    let metadata = consumer
-        .fetch_metadata(Some(topic), timeout)
-        .map_err(|error| Error::Metadata { topic: topic.to_owned(), code: code_of(&error) })?;
+    let consumer: BaseConsumer<Listener> =
+        config.create_with_context(Listener::default()).map_err(Error::from_client)?;
+    let start = Instant::now();
+    let metadata = loop {
+        let error = match consumer.fetch_metadata(Some(topic), timeout.min(ATTEMPT)) {
+            Ok(metadata) => break metadata,
+            Err(error) => error,
+        };
+        // Faults of the connection are told to whoever polls.
+        while consumer.poll(Duration::ZERO).is_some() {}
+        let fault = consumer.context().fault().take();
+        let refused = fault.as_ref().is_some_and(|(code, _)| is_refusal(*code));
+        if refused || start.elapsed() >= timeout {
+            return Err(match fault {
+                Some((code, reason)) => Error::Unreachable { reason, code },
+                None => Error::Metadata { topic: topic.to_owned(), code: code_of(&error) },
+            });
+        }
+    };
     match metadata.topics().iter().find(|found| found.name() == topic).map(|found| found.error()) {
         Some(None) => Ok(()),
         None => Err(Error::NoTopic { topic: topic.to_owned() }),
