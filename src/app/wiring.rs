@@ -87,13 +87,11 @@ pub fn own_topics(kafka: &Kafka) -> Vec<Topic> {
 
 /// The audit log's topic.
 pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+    let client = connection(kafka).client_config();
+    // The map shows secrets as stars; only `get` tells them.
+    let property = |name: &&str| Some(((*name).to_owned(), client.get(name)?.to_owned()));
     KafkaConfig {
-        properties: connection(kafka)
-            .client_config()
-            .config_map()
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
+        properties: client.config_map().keys().filter_map(property).collect(),
         topic: topic.to_owned(),
         create: kafka.create_topics,
     }
