@@ -1,21 +1,27 @@
 #!/usr/bin/env bash
 # Everything that is tested on Apache Kafka itself: starts a broker, runs the checks, stops it.
 #
-#   tests/kafka/run.sh [BINARY]
+#   tests/kafka/run.sh [FILTER]
 #
-# BINARY is plimsoll's own binary, for the checks that run the whole daemon. The broker's files are
-# kept in target/kafka-broker/run-* where something failed, and removed otherwise.
+# FILTER is a part of a test's name; without it all of them run: the source and the sink, the audit
+# log, and the whole daemon against what `plimsoll replay` says. Files are kept in
+# target/kafka-broker/run-* where something failed, and removed otherwise.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-binary=${1:-$root/target/debug/plimsoll}
+filter=${1:-}
 mkdir -p "$root/target/kafka-broker"
 dir=$(mktemp -d "$root/target/kafka-broker/run-XXXXXX")
 
 finish() {
   local status=$?
   "$root/tests/kafka/broker.sh" stop "$dir"
-  if [ "$status" = 0 ]; then rm -rf "$dir"; else echo "run.sh: failed; the broker's files are in $dir" >&2; fi
+  if [ "$status" = 0 ]; then
+    rm -rf "$dir"
+    echo "run.sh: $passed"
+  else
+    echo "run.sh: FAILED; the files of the broker and of the tests are in $dir" >&2
+  fi
   exit "$status"
 }
 trap finish EXIT
@@ -27,15 +33,17 @@ set -a
 # shellcheck disable=SC1091
 . "$dir/client.env"
 set +a
-export PLIMSOLL_TEST_BINARY=$binary
+mkdir "$dir/tests"
+export TMPDIR=$dir/tests
 echo "run.sh: Apache Kafka on $PLIMSOLL_TEST_KAFKA and, with TLS and SCRAM, on $PLIMSOLL_TEST_KAFKA_TLS"
 
 cd "$root"
-cargo test --locked --test suite -- --ignored kafka_mock::real::
-
-# Checks of the whole daemon, each a script of its own that gets the variables above.
-for check in "$root"/tests/kafka/check-*.sh; do
-  [ -e "$check" ] || continue
-  echo "run.sh: $(basename "$check")"
-  "$check"
-done
+# Every test that needs a broker is ignored otherwise, and has `real` in its name.
+if [ -n "$filter" ]; then
+  filters=("$filter")
+else
+  filters=(audit_log::real kafka_mock::real:: kafka_real::)
+fi
+cargo test --locked --test suite -- --ignored "${filters[@]}" | tee "$dir/tests.log"
+passed=$(sed -n 's/^test result: ok\. \([1-9][0-9]* passed\).*finished in \(.*\)$/\1 on Apache Kafka in \2/p' "$dir/tests.log")
+[ -n "$passed" ] || { echo "run.sh: no test ran" >&2; exit 1; }

@@ -77,15 +77,9 @@ impl Daemon {
         ask().unwrap_or_else(|error: std::io::Error| panic!("{path}: {error}; {}", self.log()))
     }
 
-    /// The sum of a metric over its label sets.
-    pub(super) fn metric(&self, name: &str) -> u64 {
-        let page = self.get("/metrics");
-        let samples = page.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            let value = rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next())??;
-            value.parse::<f64>().ok()
-        });
-        samples.sum::<f64>() as u64
+    /// All metrics as they are now.
+    pub(super) fn metrics(&self) -> Metrics {
+        Metrics(self.get("/metrics"))
     }
 
     /// Asks it to stop, and waits. Returns how it ended, and after how long.
@@ -123,5 +117,21 @@ impl Drop for Daemon {
         if self.lives() {
             self.kill();
         }
+    }
+}
+
+/// One answer of `/metrics`.
+#[derive(Debug)]
+pub(super) struct Metrics(String);
+
+impl Metrics {
+    /// The sum of a counter over its label sets.
+    pub(super) fn sum(&self, name: &str) -> usize {
+        let samples = self.0.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.starts_with(['{', ' ']).then(|| rest.rsplit(' ').next())??;
+            value.parse::<f64>().ok()
+        });
+        samples.sum::<f64>() as usize
     }
 }

@@ -51,7 +51,13 @@ pub(super) struct Setting {
 impl Setting {
     /// `test` names topics and group. Its folder stays where the test fails.
     pub(super) fn new(test: &str) -> Self {
-        Self::with_connection(test, &format!("brokers: \"{}\"", env("PLIMSOLL_TEST_KAFKA")))
+        Self::with_interval(test, "500ms")
+    }
+
+    /// With this time from one commit to the next.
+    pub(super) fn with_interval(test: &str, interval: &str) -> Self {
+        let brokers = env("PLIMSOLL_TEST_KAFKA");
+        Self::with_connection(test, &format!("brokers: \"{brokers}\"\n  commit_interval: {interval}"))
     }
 
     /// With lines of one's own under `kafka`.
@@ -218,7 +224,6 @@ kafka:
   group: {name}
   # A member that was killed holds up the group for as long as its session.
   properties: {{session.timeout.ms: 1500, heartbeat.interval.ms: 300}}
-  commit_interval: 500ms
   dead_letter_topic: {name}.dead-letter
   findings_topic: {name}.findings
 topics:
