@@ -9,10 +9,8 @@ use super::message::{PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
-use crate::domain::{
-    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, Window,
-};
-use crate::policy::{Incident, PolicyMachine, Step};
+use crate::domain::{Decision, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict};
+use crate::policy::{PolicyMachine, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
 
@@ -44,6 +42,10 @@ struct KeyState {
     policies: Vec<PolicyMachine>,
     rows: u64,
     newest: EventTime,
+    /// Start of its first pane: it is spoken of from then on.
+    first: EventTime,
+    /// Start of its last pane that has closed.
+    last_closed: EventTime,
     evaluated_until: Option<EventTime>,
 }
 
@@ -76,8 +78,8 @@ pub struct Evaluator {
     given_out: EventTime,
     /// Panes that start before this are incomplete after a restart.
     complete_from: EventTime,
-    /// Incidents from before a restart whose key has not shown up yet.
-    open: Vec<Decision>,
+    /// Incidents from before a restart and their ends, oldest first.
+    standing: Vec<Decision>,
 }
 
 impl Evaluator {
@@ -90,22 +92,22 @@ impl Evaluator {
             closed: EventTime::MIN,
             given_out: EventTime::MIN,
             complete_from: EventTime::MIN,
-            open: Vec::new(),
+            standing: Vec::new(),
         }
     }
 
     /// Takes up what an earlier run left: windows up to `given_out_until` are not given out again,
-    /// panes before `complete_from` are incomplete, and `open` are its incidents that were not
-    /// closed (the `violated` decisions).
+    /// panes before `complete_from` are incomplete, and `standing` are the incidents that were opened,
+    /// and the ends of them, oldest first.
     pub fn resume(
         &mut self,
         given_out_until: Option<EventTime>,
         complete_from: Option<EventTime>,
-        open: Vec<Decision>,
+        standing: Vec<Decision>,
     ) {
         self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
         self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
-        self.open = open;
+        self.standing = standing;
     }
 
     /// `partition` is read from now on.
@@ -132,9 +134,12 @@ impl Evaluator {
         let state = self.keys.entry(delta.key.clone()).or_insert_with(|| {
             let mut policies = vec![PolicyMachine::default(); spec.policies.len()];
             for (policy, machine) in spec.policies.iter().zip(&mut policies) {
-                let mine = |open: &&Decision| open.policy == policy.name && open.key == delta.key;
-                if let Some(open) = self.open.iter().find(mine) {
-                    machine.restore(Incident { since: open.since });
+                // Later words follow again from windows that were not given out yet.
+                let mine = |word: &&Decision| {
+                    word.policy == policy.name && word.key == delta.key && word.at <= self.given_out
+                };
+                if let Some(word) = self.standing.iter().rev().find(mine) {
+                    machine.restore(word);
                 }
             }
             KeyState {
@@ -144,11 +149,14 @@ impl Evaluator {
                 policies,
                 rows: 0,
                 newest: EventTime::MIN,
+                first: EventTime::MAX,
+                last_closed: EventTime::MIN,
                 evaluated_until: None,
             }
         });
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
+        state.first = state.first.min(delta.pane);
         state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
         Merged::Counted
     }
@@ -186,7 +194,8 @@ impl Evaluator {
     /// Panes from here on are needed again if everything is rebuilt from the input.
     pub fn needed_from(&self) -> Option<EventTime> {
         let history = self.models.values().map(|model| model.history()).max()?;
-        self.given_out_until().map(|until| until - history)
+        let pane = self.models.values().map(|model| model.pane).max()?;
+        self.given_out_until().map(|until| until - history - pane)
     }
 
     /// The least watermark.
@@ -231,9 +240,7 @@ impl Evaluator {
         self.keys
             .values()
             .filter_map(|state| {
-                // Before the first evaluation, time begins with the key's first pane.
-                let first = state.panes.keys().next().copied().unwrap_or(state.newest);
-                let after = if self.closed == EventTime::MIN { first } else { self.closed };
+                let after = self.closed.max(state.first);
                 state.spec.windows().iter().map(|window| window.next_end(after)).min()
             })
             .min()
@@ -252,16 +259,23 @@ impl Evaluator {
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
         let live = end > self.given_out;
-        let serving: Vec<(ModelId, Window)> = self
+        // What a key is not alone to decide depends on closed panes only, like everything else.
+        let serving: Vec<(ModelId, EventTime)> = self
             .keys
             .iter()
             .filter_map(|(key, state)| {
-                let last = state.panes.keys().next_back()?;
-                Some((key.model.clone(), Window { start: *last, end: *last + state.spec.pane }))
+                let last = state.panes.range(..end).next_back()?.0;
+                Some((key.model.clone(), *last))
             })
             .collect();
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
+            if state.first >= end {
+                continue;
+            }
+            if let Some((last, _)) = state.panes.range(..end).next_back() {
+                state.last_closed = *last;
+            }
             let spec = Arc::clone(&state.spec);
             let mut findings = Vec::new();
             let mut traffic = false;
@@ -284,7 +298,7 @@ impl Evaluator {
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
                 let elsewhere = summary.rows == 0
-                    && serving.iter().any(|(model, pane)| *model == key.model && pane.end > span.start);
+                    && serving.iter().any(|(model, last)| *model == key.model && *last >= span.start);
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
                 for check in spec.checks.iter().filter(|check| check.window == window) {
                     if check.segments || key.segment == crate::domain::Segment::All {
@@ -301,13 +315,6 @@ impl Evaluator {
                 let step = Step { at: end, findings: &findings, traffic, live };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
-                self.open.retain(|open| {
-                    !decisions.iter().any(|decision| {
-                        matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn)
-                            && decision.policy == open.policy
-                            && decision.key == open.key
-                    })
-                });
                 out.decisions.extend(decisions);
             }
             if live {
@@ -316,23 +323,31 @@ impl Evaluator {
         }
     }
 
-    /// Drops panes that no later window covers, and keys that have been silent for long and have no
-    /// open incident.
+    /// Drops panes that no later window covers, and forgets keys that had no row for as long as any
+    /// policy looks back: that is as long as a restart can see, so it must not matter longer.
     fn evict(&mut self) {
         let closed = self.closed;
+        if closed > self.given_out {
+            self.standing.clear();
+        }
         self.keys.retain(|_, state| {
             let windows = state.spec.windows();
             // What a window's sum still holds must stay until the window has moved off it.
             let needed = windows.iter().map(|window| closed.floor(window.slide()) - window.size()).min();
             let needed = needed.unwrap_or(closed);
             state.panes = state.panes.split_off(&needed);
-            let silent_after = state.spec.history() * SILENT_HISTORIES;
-            let open = state.policies.iter().any(|machine| machine.incident().is_some());
-            !state.panes.is_empty() || open || state.newest + silent_after > closed
+            if state.first >= closed || state.last_closed + state.spec.history() > closed {
+                return true;
+            }
+            // Rows after the silence, which may have been read already, begin anew.
+            state.panes = state.panes.split_off(&closed);
+            let Some(first) = state.panes.keys().next() else {
+                return false;
+            };
+            state.first = *first;
+            state.windows.clear();
+            state.policies.fill(PolicyMachine::default());
+            true
         });
     }
 }
-
-/// A key without rows is evaluated (as empty) for this many times the history that its policies
-/// look at, then forgotten until it shows up again.
-const SILENT_HISTORIES: u32 = 3;

@@ -43,6 +43,8 @@ pub struct PolicyMachine {
     silent: usize,
     qualified: bool,
     judged: bool,
+    /// When an incident was closed before a restart: what lies before is not to be counted again.
+    closed_at: Option<EventTime>,
 }
 
 impl PolicyMachine {
@@ -56,9 +58,14 @@ impl PolicyMachine {
         self.judged.then(|| self.history.back().copied()).flatten()
     }
 
-    /// Takes up an incident that was opened before a restart.
-    pub fn restore(&mut self, incident: Incident) {
-        self.incident = Some(incident);
+    /// Takes up this policy's last word from before a restart: an incident that it opened, or the
+    /// end of one.
+    pub fn restore(&mut self, word: &Decision) {
+        match word.kind {
+            DecisionKind::Violated => self.incident = Some(Incident { since: word.since }),
+            DecisionKind::Cleared | DecisionKind::Withdrawn => self.closed_at = Some(word.at),
+            DecisionKind::Qualified => {}
+        }
     }
 
     /// Takes one step: the machine afterwards, and what the policy then wants.
@@ -79,6 +86,9 @@ impl PolicyMachine {
         self.clears = if clear == Verdict::Pass { self.clears + 1 } else { 0 };
         self.silent = if step.traffic { 0 } else { self.silent + 1 };
         if !step.live {
+            if self.closed_at.is_some_and(|closed| step.at <= closed) {
+                self.close();
+            }
             return (self, Vec::new());
         }
         let evidence: Vec<Finding> = mine().map(|finding| (**finding).clone()).collect();

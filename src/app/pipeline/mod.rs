@@ -61,13 +61,14 @@ pub struct Pipeline {
     pictures: Pictures,
     /// A partition was taken away: what was counted from it cannot be told apart any more.
     interrupted: bool,
-    /// Open incidents, of this run and of earlier ones: the decisions that opened them.
-    open: Vec<Decision>,
+    /// Incidents and their ends, of this run and of earlier ones, oldest first and without evidence.
+    standing: Vec<Decision>,
 }
 
 impl Pipeline {
-    /// A pipeline for `topics`. `open` are incidents of an earlier run that were not closed.
-    pub fn new(topics: Vec<TopicSpec>, limits: Limits, open: Vec<Decision>) -> Self {
+    /// A pipeline for `topics`. `standing` are the incidents of earlier runs and their ends,
+    /// oldest first.
+    pub fn new(topics: Vec<TopicSpec>, limits: Limits, standing: Vec<Decision>) -> Self {
         let mut models: BTreeMap<_, Arc<ModelSpec>> = BTreeMap::new();
         for model in topics.iter().flat_map(|topic| &topic.models) {
             models.insert(model.id.clone(), Arc::clone(model));
@@ -93,7 +94,7 @@ impl Pipeline {
             evaluator: Evaluator::new(models.into_values()),
             pictures: Pictures::default(),
             interrupted: false,
-            open,
+            standing,
         }
     }
 
@@ -143,7 +144,7 @@ impl Pipeline {
                 now,
             );
         }
-        self.evaluator.resume(given_out, complete_from, self.open.clone());
+        self.evaluator.resume(given_out, complete_from, self.standing.clone());
     }
 
     fn record(&mut self, record: &RawRecord<'_>, now: i64, rejects: &mut RejectSink<'_>) {
@@ -213,11 +214,8 @@ impl Pipeline {
         let evaluated = self.evaluator.advance(&progress);
         self.observer.closed(self.evaluator.given_out_until());
         for decision in &evaluated.decisions {
-            let same = |open: &Decision| open.policy == decision.policy && open.key == decision.key;
-            match decision.kind {
-                DecisionKind::Violated => self.open.push(decision.clone()),
-                DecisionKind::Cleared | DecisionKind::Withdrawn => self.open.retain(|open| !same(open)),
-                DecisionKind::Qualified => {}
+            if decision.kind != DecisionKind::Qualified {
+                self.standing.push(Decision { evidence: Vec::new(), ..decision.clone() });
             }
         }
         self.pictures.take(&evaluated);
@@ -236,9 +234,9 @@ impl Pipeline {
             .collect()
     }
 
-    /// Incidents that are open: the decisions that opened them.
-    pub fn open_incidents(&self) -> Vec<Decision> {
-        self.open.clone()
+    /// Incidents and their ends, oldest first, for a pipeline that takes over.
+    pub fn standing(&self) -> Vec<Decision> {
+        self.standing.clone()
     }
 
     /// The least watermark of the input.

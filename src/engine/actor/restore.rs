@@ -14,20 +14,18 @@ use crate::safety::{Action, Event, Idempotency, Ledger, PolicyMode, State, Terms
 use super::entry::{Body, Entry, Error, Planned};
 use super::{Actor, Config, Effect, Incidents, Task};
 
-/// The incidents that the log leaves open, oldest first: decisions `violated` without a
-/// `cleared` or `withdrawn` of the same policy and key after them. An evaluator that starts again continues from these.
-pub fn open_incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
-    let mut open: Vec<&Decision> = Vec::new();
-    for entry in entries {
-        let Body::Decision { decision, .. } = &entry.body else { continue };
-        let same = |other: &&Decision| other.policy == decision.policy && other.key == decision.key;
-        match decision.kind {
-            DecisionKind::Violated if !open.iter().any(same) => open.push(decision),
-            DecisionKind::Cleared | DecisionKind::Withdrawn => open.retain(|other| !same(other)),
-            DecisionKind::Violated | DecisionKind::Qualified => {}
-        }
-    }
-    open.into_iter().cloned().collect()
+/// Every incident that the log says was opened, and the end of each, oldest first and without their
+/// evidence. An evaluator that starts again takes up the last of them that it had given out.
+pub fn incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
+    entries
+        .into_iter()
+        .filter_map(|entry| match &entry.body {
+            Body::Decision { decision, .. } if decision.kind != DecisionKind::Qualified => {
+                Some(Decision { evidence: Vec::new(), ..decision.clone() })
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 impl Actor {

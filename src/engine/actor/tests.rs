@@ -407,7 +407,7 @@ fn a_decision_whose_intent_did_not_reach_the_log_is_acted_on_after_the_restart_u
 }
 
 #[test]
-fn open_incidents_are_those_violated_and_not_cleared() {
+fn the_log_tells_of_incidents_and_their_ends() {
     let mut run = Run::new();
     for input in [
         violated("fair", "v2", &[]),
@@ -417,8 +417,8 @@ fn open_incidents_are_those_violated_and_not_cleared() {
     ] {
         run.at(0, input);
     }
-    let open: Vec<String> = open_incidents(&run.log).into_iter().map(|decision| decision.id).collect();
-    assert_eq!(open, ["violated-drift-v2"]);
+    let told: Vec<String> = incidents(&run.log).into_iter().map(|decision| decision.id).collect();
+    assert_eq!(told, ["violated-fair-v2", "violated-drift-v2", "cleared-fair-v2"]);
 }
 
 #[test]
