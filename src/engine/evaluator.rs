@@ -3,6 +3,7 @@
 //! what it says depends on nothing but event time and names.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::message::{PaneDelta, Progress};
@@ -157,7 +158,12 @@ impl Evaluator {
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
         state.first = state.first.min(delta.pane);
-        state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
+        match state.panes.entry(delta.pane) {
+            Entry::Vacant(pane) => {
+                pane.insert(delta.summary);
+            }
+            Entry::Occupied(mut pane) => pane.get_mut().merge(&delta.summary),
+        }
         Merged::Counted
     }
 

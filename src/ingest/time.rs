@@ -30,19 +30,19 @@ impl TimeUnit {
             (_, Scalar::Bool | Scalar::Nested) => return Err(RejectReason::WrongType),
             (Self::Rfc3339, Scalar::Text | Scalar::Integer(_)) => text_millis(text),
             (Self::Rfc3339, Scalar::Float(_)) => return Err(RejectReason::WrongType),
-            (unit, Scalar::Integer(value)) => unit.from_integer(value),
-            (unit, Scalar::Float(value)) => unit.from_float(value),
+            (unit, Scalar::Integer(value)) => unit.of_integer(value),
+            (unit, Scalar::Float(value)) => unit.of_float(value),
             // Files and headers carry numbers as text.
             (unit, Scalar::Text) => match (text.parse::<i64>(), text.parse::<f64>()) {
-                (Ok(value), _) => unit.from_integer(value),
-                (_, Ok(value)) => unit.from_float(value),
+                (Ok(value), _) => unit.of_integer(value),
+                (_, Ok(value)) => unit.of_float(value),
                 _ => return Err(RejectReason::WrongType),
             },
         };
         millis.filter(|millis| *millis > 0).map(EventTime::from_millis).ok_or(RejectReason::InvalidTime)
     }
 
-    fn from_integer(self, value: i64) -> Option<i64> {
+    fn of_integer(self, value: i64) -> Option<i64> {
         match self {
             Self::Seconds => value.checked_mul(1000),
             Self::Micros => Some(value.div_euclid(1000)),
@@ -51,7 +51,7 @@ impl TimeUnit {
         }
     }
 
-    fn from_float(self, value: f64) -> Option<i64> {
+    fn of_float(self, value: f64) -> Option<i64> {
         let millis = match self {
             Self::Seconds => value * 1e3,
             Self::Micros => value / 1e3,
