@@ -221,8 +221,8 @@ proptest! {
         let mut next = [0_usize; 3];
         let rest = (0..3).map(|number| (number, log[number].len()));
         for (number, count) in order.into_iter().chain(rest) {
-            for offset in next[number]..(next[number] + count).min(log[number].len()) {
-                run.feed(number as i32, offset as i64, &log[number][offset]);
+            for (offset, value) in log[number].iter().enumerate().skip(next[number]).take(count) {
+                run.feed(number as i32, offset as i64, value);
                 next[number] = offset + 1;
             }
             run.evaluate();
