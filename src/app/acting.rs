@@ -8,8 +8,8 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::action::Executor;
 use crate::audit::{Opened, Store};
-use crate::domain::Decision;
-use crate::engine::actor::{self, Actor, CallFinished, Effect, Input, incidents};
+use crate::domain::{Decision, open_incidents};
+use crate::engine::actor::{self, Actor, CallFinished, Effect, Input, past_decisions};
 use crate::engine::view::ActionView;
 use crate::telemetry::{ActionOutcome, Sink, SinkError, Telemetry};
 
@@ -28,8 +28,8 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// An actor that continues from what the audit log in `opened` says, and the incidents that
-    /// the log tells of, for the evaluator. `now` is wall time in milliseconds.
+    /// An actor that continues from what the audit log in `opened` says, and the decisions
+    /// in the log, for the evaluator. `now` is wall time in milliseconds.
     ///
     /// # Errors
     /// When the log contradicts itself, or its first new entry cannot be made durable.
@@ -48,7 +48,7 @@ impl Acting {
                 "cut an unfinished entry off the end of the audit log; nothing was done because of it"
             );
         }
-        let known = incidents(&opened.entries);
+        let past = past_decisions(&opened.entries);
         let entries = opened.entries.len();
         let (actor, effects) =
             Actor::restore(config, opened.entries, now).context("the audit log contradicts itself")?;
@@ -61,8 +61,8 @@ impl Acting {
             telemetry,
         };
         acting.carry_out(effects)?;
-        tracing::info!(entries, "audit log is open");
-        Ok((acting, known))
+        tracing::info!(entries, open_incidents = open_incidents(&past).len(), "audit log is open");
+        Ok((acting, past))
     }
 
     /// Takes a decision. When this returns, it and its intents are durable.

@@ -109,7 +109,7 @@ impl<'a> Daemon<'a> {
         self.runtime
             .block_on(topics::ensure(&client, &own, self.kafka.create_topics, START_TIMEOUT))
             .context("plimsoll's own topics are not there")?;
-        let (mut acting, mut standing) = self.open_audit()?;
+        let (mut acting, mut past) = self.open_audit()?;
         self.readiness.met("audit");
         let mut sink = Producer::new(&wiring::producer(self.kafka)).context("cannot make a producer")?;
         let around = Surroundings {
@@ -120,7 +120,7 @@ impl<'a> Daemon<'a> {
         };
         loop {
             let mut pipeline =
-                Pipeline::new(self.topics.clone(), compile::limits(config), std::mem::take(&mut standing));
+                Pipeline::new(self.topics.clone(), compile::limits(config), std::mem::take(&mut past));
             let mut source =
                 KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
             match daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)? {
@@ -128,7 +128,7 @@ impl<'a> Daemon<'a> {
                 Ended::Interrupted => {
                     // What this process counted cannot be told apart by partition any more, so it
                     // begins again as a restarted one would.
-                    standing = pipeline.standing();
+                    past = pipeline.past_decisions();
                     drop(source);
                     if !self.start.stop.load(Ordering::Relaxed) {
                         std::thread::sleep(REJOIN_PAUSE);

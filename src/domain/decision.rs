@@ -55,3 +55,18 @@ pub struct Decision {
     /// The findings of the deciding window.
     pub evidence: Vec<Finding>,
 }
+
+/// The incidents that `decisions` (oldest first) leave open: those `violated` without a `cleared` or
+/// `withdrawn` of the same policy and key after them, oldest first.
+pub fn open_incidents<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Vec<&'a Decision> {
+    let mut open: Vec<&Decision> = Vec::new();
+    for decision in decisions {
+        let same = |other: &&Decision| other.policy == decision.policy && other.key == decision.key;
+        match decision.kind {
+            DecisionKind::Violated if !open.iter().any(same) => open.push(decision),
+            DecisionKind::Cleared | DecisionKind::Withdrawn => open.retain(|other| !same(other)),
+            DecisionKind::Violated | DecisionKind::Qualified => {}
+        }
+    }
+    open
+}

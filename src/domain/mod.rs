@@ -14,7 +14,7 @@ pub mod time;
 
 pub use accounting::Accounting;
 pub use bound::Bound;
-pub use decision::{Decision, DecisionKind};
+pub use decision::{Decision, DecisionKind, open_incidents};
 pub use finding::{Finding, Scope, Verdict, Window};
 pub use key::{ModelId, ModelKey, ProfileHash, Segment, Tenant, Version};
 pub use metric::{Metric, Task};

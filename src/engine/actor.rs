@@ -28,7 +28,7 @@ pub use config::{ActionSpec, Config};
 pub use entry::Entry;
 use entry::{Body, Ended, FORMAT, Planned};
 pub use payload::{BODY_BYTES, EVIDENCE_BYTES};
-pub use restore::incidents;
+pub use restore::past_decisions;
 
 /// The end of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,16 +2,19 @@
 //! deterministic state machine over the messages it is given: no clock, no I/O, and the order of
 //! what it says depends on nothing but event time and names.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::message::{PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
-use crate::domain::{Decision, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict};
-use crate::policy::{PolicyMachine, Step};
+use crate::domain::{
+    Decision, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, open_incidents,
+};
+use crate::policy::{PolicyMachine, PolicySpec, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
 
@@ -43,11 +46,46 @@ struct KeyState {
     policies: Vec<PolicyMachine>,
     rows: u64,
     newest: EventTime,
-    /// Start of its first pane: it is spoken of from then on.
-    first: EventTime,
-    /// Start of its last pane that has closed.
-    last_closed: EventTime,
+    /// End of the last pane that the windows have come to; none before the first.
+    served_until: Option<EventTime>,
     evaluated_until: Option<EventTime>,
+}
+
+impl KeyState {
+    /// A key that has shown nothing yet; `past` are the decisions about all keys.
+    fn new(spec: &Arc<ModelSpec>, key: &ModelKey, past: &[Decision]) -> Self {
+        Self {
+            spec: Arc::clone(spec),
+            panes: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            policies: machines(spec, key, past),
+            rows: 0,
+            newest: EventTime::MIN,
+            served_until: None,
+            evaluated_until: None,
+        }
+    }
+
+    /// Whether windows that end at `end` are asked about this key: from its first row on, until its
+    /// last is as far back as its policies look, and as long as it has an open incident. Rows behind
+    /// `end` change nothing, so that it does not matter how far reading is ahead.
+    fn serves(&mut self, end: EventTime) -> bool {
+        let last = self.panes.range(..end).next_back().map(|(start, _)| *start + self.spec.pane);
+        self.served_until = self.served_until.max(last);
+        self.serves_still(end) || self.policies.iter().any(|machine| machine.incident().is_some())
+    }
+
+    fn serves_still(&self, end: EventTime) -> bool {
+        self.served_until.is_some_and(|until| until + self.spec.memory() >= end)
+    }
+}
+
+/// The policies of a key, as what was decided about it leaves them.
+fn machines(spec: &ModelSpec, key: &ModelKey, past: &[Decision]) -> Vec<PolicyMachine> {
+    let of = |policy: &PolicySpec| {
+        PolicyMachine::restored(past.iter().filter(|past| past.policy == policy.name && past.key == *key))
+    };
+    spec.policies.iter().map(of).collect()
 }
 
 /// One key as it stands.
@@ -79,8 +117,8 @@ pub struct Evaluator {
     given_out: EventTime,
     /// Panes that start before this are incomplete after a restart.
     complete_from: EventTime,
-    /// Incidents from before a restart and their ends, oldest first.
-    standing: Vec<Decision>,
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    past: Vec<Decision>,
 }
 
 impl Evaluator {
@@ -93,22 +131,34 @@ impl Evaluator {
             closed: EventTime::MIN,
             given_out: EventTime::MIN,
             complete_from: EventTime::MIN,
-            standing: Vec::new(),
+            past: Vec::new(),
         }
     }
 
     /// Takes up what an earlier run left: windows up to `given_out_until` are not given out again,
-    /// panes before `complete_from` are incomplete, and `standing` are the incidents that were opened,
-    /// and the ends of them, oldest first.
+    /// panes before `complete_from` are incomplete, and `past` are its decisions, oldest first. A
+    /// key with an open incident is watched even if no row of it comes any more.
     pub fn resume(
         &mut self,
         given_out_until: Option<EventTime>,
         complete_from: Option<EventTime>,
-        standing: Vec<Decision>,
+        past: Vec<Decision>,
     ) {
         self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
         self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
-        self.standing = standing;
+        for open in open_incidents(&past) {
+            if let Some(spec) = self.models.get(&open.key.model)
+                && spec.profile_hash() == open.key.profile
+            {
+                self.keys.entry(open.key.clone()).or_insert_with(|| KeyState::new(spec, &open.key, &past));
+            }
+        }
+        self.past.splice(0..0, past);
+    }
+
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    pub fn past(&self) -> &[Decision] {
+        &self.past
     }
 
     /// `partition` is read from now on.
@@ -132,32 +182,11 @@ impl Evaluator {
         if delta.pane + spec.pane <= self.closed {
             return Merged::Late;
         }
-        let state = self.keys.entry(delta.key.clone()).or_insert_with(|| {
-            let mut policies = vec![PolicyMachine::default(); spec.policies.len()];
-            for (policy, machine) in spec.policies.iter().zip(&mut policies) {
-                // Later words follow again from windows that were not given out yet.
-                let mine = |word: &&Decision| {
-                    word.policy == policy.name && word.key == delta.key && word.at <= self.given_out
-                };
-                if let Some(word) = self.standing.iter().rev().find(mine) {
-                    machine.restore(word);
-                }
-            }
-            KeyState {
-                spec: Arc::clone(spec),
-                panes: BTreeMap::new(),
-                windows: BTreeMap::new(),
-                policies,
-                rows: 0,
-                newest: EventTime::MIN,
-                first: EventTime::MAX,
-                last_closed: EventTime::MIN,
-                evaluated_until: None,
-            }
-        });
+        let past = &self.past;
+        let state =
+            self.keys.entry(delta.key.clone()).or_insert_with_key(|key| KeyState::new(spec, key, past));
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
-        state.first = state.first.min(delta.pane);
         match state.panes.entry(delta.pane) {
             Entry::Vacant(pane) => {
                 pane.insert(delta.summary);
@@ -200,8 +229,7 @@ impl Evaluator {
     /// Panes from here on are needed again if everything is rebuilt from the input.
     pub fn needed_from(&self) -> Option<EventTime> {
         let history = self.models.values().map(|model| model.history()).max()?;
-        let pane = self.models.values().map(|model| model.pane).max()?;
-        self.given_out_until().map(|until| until - history - pane)
+        self.given_out_until().map(|until| until - history)
     }
 
     /// The least watermark.
@@ -246,7 +274,9 @@ impl Evaluator {
         self.keys
             .values()
             .filter_map(|state| {
-                let after = self.closed.max(state.first);
+                // Before the first evaluation, time begins with the key's first pane.
+                let first = state.panes.keys().next().copied();
+                let after = if self.closed == EventTime::MIN { first? } else { self.closed };
                 state.spec.windows().iter().map(|window| window.next_end(after)).min()
             })
             .min()
@@ -265,24 +295,29 @@ impl Evaluator {
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
         let live = end > self.given_out;
-        // What a key is not alone to decide depends on closed panes only, like everything else.
-        let serving: Vec<(ModelId, EventTime)> = self
-            .keys
-            .iter()
-            .filter_map(|(key, state)| {
-                let last = state.panes.range(..end).next_back()?.0;
-                Some((key.model.clone(), *last))
-            })
-            .collect();
+        // Which models have any row in which of the windows.
+        let mut serving: BTreeSet<(ModelId, WindowSpec)> = BTreeSet::new();
+        for (key, state) in &self.keys {
+            for window in state.spec.windows() {
+                let span = window.ending(end);
+                if state.panes.range(span.start..span.end).next().is_some() {
+                    serving.insert((key.model.clone(), window));
+                }
+            }
+        }
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
-            if state.first >= end {
+            let spec = Arc::clone(&state.spec);
+            for machine in &mut state.policies {
+                machine.take_up(end - TICK);
+            }
+            if !state.serves(end) {
+                if state.served_until.take().is_some() {
+                    state.windows.clear();
+                    state.policies = machines(&spec, key, &self.past);
+                }
                 continue;
             }
-            if let Some((last, _)) = state.panes.range(..end).next_back() {
-                state.last_closed = *last;
-            }
-            let spec = Arc::clone(&state.spec);
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
@@ -303,8 +338,7 @@ impl Evaluator {
                 }
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
-                let elsewhere = summary.rows == 0
-                    && serving.iter().any(|(model, last)| *model == key.model && *last >= span.start);
+                let elsewhere = summary.rows == 0 && serving.contains(&(key.model.clone(), window));
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
                 for check in spec.checks.iter().filter(|check| check.window == window) {
                     if check.segments || key.segment == crate::domain::Segment::All {
@@ -321,6 +355,9 @@ impl Evaluator {
                 let step = Step { at: end, findings: &findings, traffic, live };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
+                // An evidence of a decision is in the audit log; here it would only take up memory.
+                let bare = |decision: &Decision| Decision { evidence: Vec::new(), ..decision.clone() };
+                self.past.extend(decisions.iter().map(bare));
                 out.decisions.extend(decisions);
             }
             if live {
@@ -329,31 +366,20 @@ impl Evaluator {
         }
     }
 
-    /// Drops panes that no later window covers, and forgets keys that had no row for as long as any
-    /// policy looks back: that is as long as a restart can see, so it must not matter longer.
+    /// Drops panes that no later window covers, and keys that are not asked about any more.
     fn evict(&mut self) {
         let closed = self.closed;
-        if closed > self.given_out {
-            self.standing.clear();
-        }
         self.keys.retain(|_, state| {
             let windows = state.spec.windows();
             // What a window's sum still holds must stay until the window has moved off it.
             let needed = windows.iter().map(|window| closed.floor(window.slide()) - window.size()).min();
             let needed = needed.unwrap_or(closed);
             state.panes = state.panes.split_off(&needed);
-            if state.first >= closed || state.last_closed + state.spec.history() > closed {
-                return true;
-            }
-            // Rows after the silence, which may have been read already, begin anew.
-            state.panes = state.panes.split_off(&closed);
-            let Some(first) = state.panes.keys().next() else {
-                return false;
-            };
-            state.first = *first;
-            state.windows.clear();
-            state.policies.fill(PolicyMachine::default());
-            true
+            let at_rest = state.policies.iter().all(PolicyMachine::at_rest);
+            !state.panes.is_empty() || !at_rest || state.serves_still(closed)
         });
     }
 }
+
+/// The unit of event time.
+const TICK: Duration = Duration::from_millis(1);

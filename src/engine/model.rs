@@ -50,17 +50,24 @@ impl ModelSpec {
         windows
     }
 
-    /// Event time that must be read again before a window end so that every window, and the `n`
-    /// windows that its policies remember, can be computed.
-    pub fn history(&self) -> Duration {
-        let remembered = self.policies.iter().map(|policy| policy.violate.n.max(policy.clear_windows));
-        let windows = remembered.max().unwrap_or(1).max(1) as u32;
-        self.windows()
+    /// How far back its policies look: a window, and as many more as they count. A version whose
+    /// last row is further back is not asked about any more.
+    pub fn memory(&self) -> Duration {
+        let counted = self
+            .policies
             .iter()
-            .map(|window| window.size() + window.slide() * windows)
-            .max()
-            .unwrap_or(self.pane)
-            + self.pane
+            .map(|policy| policy.violate.n.max(policy.clear_windows).max(policy.qualify_windows));
+        let windows = counted.max().unwrap_or(1).max(1) as u32;
+        let reach = |window: &WindowSpec| window.size() + window.slide() * windows;
+        self.windows().iter().map(reach).max().unwrap_or(self.pane)
+    }
+
+    /// Event time that must be read again before the time up to which everything was given out, so
+    /// that what comes next is as if nothing had happened. The last window may have ended a slide
+    /// before that time, and a row stands for its whole pane.
+    pub fn history(&self) -> Duration {
+        let slide = self.windows().iter().map(WindowSpec::slide).max().unwrap_or_default();
+        self.memory() + slide + self.pane
     }
 
     /// Whether any check looks at segments.

@@ -31,8 +31,9 @@ struct Mark {
 struct Partition {
     clock: PartitionClock,
     idle_after: Duration,
-    /// Next offset to read.
-    position: i64,
+    /// Next offset to read; none where nothing was committed or read yet, because only the log
+    /// knows then where it begins.
+    position: Option<i64>,
     /// Records before this offset were read by an earlier run.
     reread_until: i64,
     at_end: bool,
@@ -57,8 +58,8 @@ pub struct Observer {
 /// What a partition looks like from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionState {
-    /// Next offset to read.
-    pub position: i64,
+    /// Next offset to read; none before the first record of a partition without a committed offset.
+    pub position: Option<i64>,
     /// Largest event time read.
     pub newest: Option<EventTime>,
     /// The watermark.
@@ -68,14 +69,14 @@ pub struct PartitionState {
 }
 
 impl Observer {
-    /// Begins with `partition` at `offset`; `resume` is what was stored with that offset. `now` is
-    /// wall time in milliseconds.
+    /// Begins with `partition` at `offset`, the committed one; `resume` is what was stored with it.
+    /// `now` is wall time in milliseconds.
     pub fn assign(
         &mut self,
         partition: SourcePartition,
         lateness: Duration,
         idle_after: Duration,
-        offset: i64,
+        offset: Option<i64>,
         resume: Option<&ResumePoint>,
         now: i64,
     ) {
@@ -83,7 +84,7 @@ impl Observer {
             clock: PartitionClock::new(lateness, resume.and_then(|point| point.watermark)),
             idle_after,
             position: offset,
-            reread_until: resume.map_or(offset, |point| point.position),
+            reread_until: resume.map_or(0, |point| point.position),
             at_end: false,
             finished: false,
             active_at: now,
@@ -110,7 +111,7 @@ impl Observer {
             // Windows went on while it slept; what it brings from before them is late.
             state.clock.raise(closed);
         }
-        state.position = offset + 1;
+        state.position = Some(offset + 1);
         state.before = state.clock.watermark();
         state.active_at = now;
         state.at_end = false;
@@ -214,7 +215,8 @@ impl Observer {
     }
 
     /// Where each partition's reading must begin again so that panes from `complete_from` on can be
-    /// rebuilt: an offset, and what to store with it. Marks that are not needed any more are dropped.
+    /// rebuilt: an offset, and what to store with it. A partition of which no offset is known is left
+    /// out. Marks that are not needed any more are dropped.
     pub fn resume_points(
         &mut self,
         given_out_until: Option<EventTime>,
@@ -226,11 +228,14 @@ impl Observer {
                 state.marks.retain(|slice, _| *slice + MARK > from);
             }
             let mark = state.marks.values().min_by_key(|mark| mark.offset).copied();
-            let mark = mark.unwrap_or(Mark { offset: state.position, watermark: state.clock.watermark() });
+            let end = state.position.map(|offset| Mark { offset, watermark: state.clock.watermark() });
+            // Where nothing was read and nothing is known there is nothing to store: a made-up offset
+            // would be read from at the next start.
+            let (Some(mark), Some(position)) = (mark.or(end), state.position) else { continue };
             let point = ResumePoint {
                 v: ResumePoint::VERSION,
                 watermark: mark.watermark,
-                position: state.position.max(state.reread_until),
+                position: position.max(state.reread_until),
                 given_out_until,
                 complete_from,
             };

@@ -30,6 +30,14 @@ pub struct Incident {
     pub since: EventTime,
 }
 
+/// A decision that is known from before a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    kind: DecisionKind,
+    since: EventTime,
+    at: EventTime,
+}
+
 /// One policy's view of one model version.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyMachine {
@@ -43,8 +51,8 @@ pub struct PolicyMachine {
     silent: usize,
     qualified: bool,
     judged: bool,
-    /// When an incident was closed before a restart: what lies before is not to be counted again.
-    closed_at: Option<EventTime>,
+    /// What was decided before, and event time has not come to yet; oldest first.
+    known: VecDeque<Known>,
 }
 
 impl PolicyMachine {
@@ -58,13 +66,34 @@ impl PolicyMachine {
         self.judged.then(|| self.history.back().copied()).flatten()
     }
 
-    /// Takes up this policy's last word from before a restart: an incident that it opened, or the
-    /// end of one.
-    pub fn restore(&mut self, word: &Decision) {
-        match word.kind {
-            DecisionKind::Violated => self.incident = Some(Incident { since: word.since }),
-            DecisionKind::Cleared | DecisionKind::Withdrawn => self.closed_at = Some(word.at),
-            DecisionKind::Qualified => {}
+    /// A machine that knows what was decided before, oldest first: it takes each decision up when
+    /// event time has come to it, whether or not the same windows lead to it again. What windows
+    /// before a restart led to is then neither decided anew nor forgotten.
+    pub fn restored<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Self {
+        let known = decisions.into_iter().map(|decision| Known {
+            kind: decision.kind,
+            since: decision.since,
+            at: decision.at,
+        });
+        Self { known: known.collect(), ..Self::default() }
+    }
+
+    /// Whether it can be forgotten: no incident is open, and none is known to come.
+    pub fn at_rest(&self) -> bool {
+        self.incident.is_none() && self.known.is_empty()
+    }
+
+    /// Takes up what is known to have been decided by `until`.
+    pub fn take_up(&mut self, until: EventTime) {
+        while let Some(known) = self.known.pop_front_if(|known| known.at <= until) {
+            match (known.kind, self.incident) {
+                (DecisionKind::Qualified, _) => self.qualified = true,
+                (DecisionKind::Violated, None) => self.open(known.since),
+                (DecisionKind::Cleared | DecisionKind::Withdrawn, Some(_)) => self.close(),
+                // It has come to the same by itself.
+                (DecisionKind::Violated, Some(_))
+                | (DecisionKind::Cleared | DecisionKind::Withdrawn, None) => {}
+            }
         }
     }
 
@@ -86,9 +115,7 @@ impl PolicyMachine {
         self.clears = if clear == Verdict::Pass { self.clears + 1 } else { 0 };
         self.silent = if step.traffic { 0 } else { self.silent + 1 };
         if !step.live {
-            if self.closed_at.is_some_and(|closed| step.at <= closed) {
-                self.close();
-            }
+            self.take_up(step.at);
             return (self, Vec::new());
         }
         let evidence: Vec<Finding> = mine().map(|finding| (**finding).clone()).collect();
@@ -105,9 +132,7 @@ impl PolicyMachine {
         let breaches = self.history.iter().filter(|verdict| **verdict == Verdict::Breach).count();
         let decision = match self.incident {
             None if breaches >= spec.violate.k && combined == Verdict::Breach => {
-                self.incident = Some(Incident { since: step.at });
-                self.qualified = false;
-                self.clears = 0;
+                self.open(step.at);
                 Some(decide(DecisionKind::Violated, step.at))
             }
             None if !self.qualified && self.passes >= spec.qualify_windows => {
@@ -125,6 +150,7 @@ impl PolicyMachine {
             }
             Some(_) => None,
         };
+        self.take_up(step.at);
         (self, decision.into_iter().collect())
     }
 
@@ -145,6 +171,12 @@ impl PolicyMachine {
         for (check, verdicts) in fresh {
             self.last.insert(check.to_owned(), verdicts);
         }
+    }
+
+    fn open(&mut self, since: EventTime) {
+        self.incident = Some(Incident { since });
+        self.qualified = false;
+        self.clears = 0;
     }
 
     /// Closes the incident. The history goes with it: the windows that opened this incident must

@@ -55,7 +55,8 @@ enum Progress {
     /// Nothing was reported yet: holds everything back.
     Unknown,
     At(EventTime),
-    Idle,
+    /// Caught up and silent; its watermark, if it has shown any record.
+    Idle(Option<EventTime>),
 }
 
 /// Watermarks of all source partitions, and the least of them.
@@ -79,7 +80,7 @@ impl Watermarks {
     /// `partition` has reached `watermark`, or is idle (caught up and silent).
     pub fn report(&mut self, partition: &SourcePartition, watermark: Option<EventTime>, idle: bool) {
         let progress = match (idle, watermark) {
-            (true, _) => Progress::Idle,
+            (true, watermark) => Progress::Idle(watermark),
             (false, Some(watermark)) => Progress::At(watermark),
             (false, None) => Progress::Unknown,
         };
@@ -88,21 +89,23 @@ impl Watermarks {
 
     /// Whether `partition` is idle.
     pub fn idle(&self, partition: &SourcePartition) -> bool {
-        self.partitions.get(partition) == Some(&Progress::Idle)
+        matches!(self.partitions.get(partition), Some(Progress::Idle(_)))
     }
 
-    /// How far event time has come: the least watermark over the partitions that are not idle.
-    /// Never goes back; stays where it was while all are idle, or one has not reported.
+    /// How far event time has come: the least watermark over the partitions that are not idle, and
+    /// where all are idle, the largest of all. The last of them to fall silent would have taken time
+    /// there anyway; so it does not matter which one that was, or whether they did so at once.
+    /// Never goes back; stays where it was while a partition has not reported.
     pub fn advance(&mut self) -> Option<EventTime> {
-        let mut least = None;
+        let (mut least, mut silent) = (None, None);
         for progress in self.partitions.values() {
             match progress {
                 Progress::Unknown => return self.reached,
                 Progress::At(time) => least = Some(least.map_or(*time, |least: EventTime| least.min(*time))),
-                Progress::Idle => {}
+                Progress::Idle(time) => silent = silent.max(*time),
             }
         }
-        self.reached = self.reached.max(least);
+        self.reached = self.reached.max(least.or(silent));
         self.reached
     }
 }
@@ -144,8 +147,25 @@ mod tests {
         assert_eq!(marks.advance(), Some(at(50)), "an idle partition holds nothing back");
         marks.report(&b, Some(at(20)), false);
         assert_eq!(marks.advance(), Some(at(50)), "one that wakes behind does not pull time back");
-        marks.report(&a, Some(at(70)), true);
-        marks.report(&b, Some(at(60)), true);
-        assert_eq!(marks.advance(), Some(at(50)), "with all idle, time stands still");
+    }
+
+    #[test]
+    fn with_all_idle_time_has_come_as_far_as_any_of_them_in_whatever_order_they_fell_silent() {
+        let partitions = [("a", 70), ("b", 60), ("c", 0)]
+            .map(|(topic, time)| (SourcePartition::new(topic, 0), (time > 0).then(|| at(time))));
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let mut marks = Watermarks::default();
+            partitions.iter().for_each(|(partition, _)| marks.expect(partition.clone()));
+            for number in order {
+                let (partition, time) = &partitions[number];
+                marks.report(partition, *time, false);
+            }
+            for number in order {
+                let (partition, time) = &partitions[number];
+                marks.report(partition, *time, true);
+                marks.advance();
+            }
+            assert_eq!(marks.advance(), Some(at(70)), "{order:?}");
+        }
     }
 }

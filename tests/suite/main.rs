@@ -13,6 +13,7 @@ mod files;
 mod floors;
 mod http;
 mod kafka_mock;
+mod kafka_real;
 mod metrics;
 mod replay;
 mod stats;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Accounting, Decision, DecisionKind, EventTime, RejectReason, SourcePartition};
+use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::message::ResumePoint;
 use crate::engine::model::ModelSpec;
@@ -61,14 +61,13 @@ pub struct Pipeline {
     pictures: Pictures,
     /// A partition was taken away: what was counted from it cannot be told apart any more.
     interrupted: bool,
-    /// Incidents and their ends, of this run and of earlier ones, oldest first and without evidence.
-    standing: Vec<Decision>,
+    /// Decisions of earlier runs, oldest first, until the evaluator has them.
+    past: Vec<Decision>,
 }
 
 impl Pipeline {
-    /// A pipeline for `topics`. `standing` are the incidents of earlier runs and their ends,
-    /// oldest first.
-    pub fn new(topics: Vec<TopicSpec>, limits: Limits, standing: Vec<Decision>) -> Self {
+    /// A pipeline for `topics`. `past` are the decisions of earlier runs, oldest first.
+    pub fn new(topics: Vec<TopicSpec>, limits: Limits, past: Vec<Decision>) -> Self {
         let mut models: BTreeMap<_, Arc<ModelSpec>> = BTreeMap::new();
         for model in topics.iter().flat_map(|topic| &topic.models) {
             models.insert(model.id.clone(), Arc::clone(model));
@@ -94,7 +93,7 @@ impl Pipeline {
             evaluator: Evaluator::new(models.into_values()),
             pictures: Pictures::default(),
             interrupted: false,
-            standing,
+            past,
         }
     }
 
@@ -139,12 +138,12 @@ impl Pipeline {
                 assigned.partition,
                 topic.allowed_lateness,
                 topic.idle_after,
-                assigned.offset.unwrap_or(0),
+                assigned.offset,
                 resume.as_ref(),
                 now,
             );
         }
-        self.evaluator.resume(given_out, complete_from, self.standing.clone());
+        self.evaluator.resume(given_out, complete_from, std::mem::take(&mut self.past));
     }
 
     fn record(&mut self, record: &RawRecord<'_>, now: i64, rejects: &mut RejectSink<'_>) {
@@ -213,11 +212,6 @@ impl Pipeline {
         }
         let evaluated = self.evaluator.advance(&progress);
         self.observer.closed(self.evaluator.given_out_until());
-        for decision in &evaluated.decisions {
-            if decision.kind != DecisionKind::Qualified {
-                self.standing.push(Decision { evidence: Vec::new(), ..decision.clone() });
-            }
-        }
         self.pictures.take(&evaluated);
         evaluated
     }
@@ -234,9 +228,9 @@ impl Pipeline {
             .collect()
     }
 
-    /// Incidents and their ends, oldest first, for a pipeline that takes over.
-    pub fn standing(&self) -> Vec<Decision> {
-        self.standing.clone()
+    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
+    pub fn past_decisions(&self) -> Vec<Decision> {
+        [&self.past, self.evaluator.past()].concat()
     }
 
     /// The least watermark of the input.

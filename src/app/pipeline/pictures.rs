@@ -74,7 +74,7 @@ impl Pipeline {
             .partitions()
             .map(|(partition, state)| SourceView {
                 partition: partition.clone(),
-                position: state.position,
+                position: state.position.unwrap_or_default(),
                 lag: lags.iter().find(|lag| lag.partition == *partition).map(|lag| lag.records),
                 newest: state.newest,
                 watermark: state.watermark,

@@ -8,24 +8,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::domain::{Decision, DecisionKind};
+use crate::domain::Decision;
 use crate::safety::{Action, Event, Idempotency, Ledger, PolicyMode, State, Terms};
 
 use super::entry::{Body, Entry, Error, Planned};
 use super::{Actor, Config, Effect, Incidents, Task};
 
-/// Every incident that the log says was opened, and the end of each, oldest first and without their
-/// evidence. An evaluator that starts again takes up the last of them that it had given out.
-pub fn incidents<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
-    entries
-        .into_iter()
-        .filter_map(|entry| match &entry.body {
-            Body::Decision { decision, .. } if decision.kind != DecisionKind::Qualified => {
-                Some(Decision { evidence: Vec::new(), ..decision.clone() })
-            }
-            _ => None,
-        })
-        .collect()
+/// The decisions in the log, oldest first, without their evidence. An evaluator that starts again
+/// continues from these.
+pub fn past_decisions<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
+    let decision = |entry: &Entry| match &entry.body {
+        Body::Decision { decision, .. } => Some(Decision { evidence: Vec::new(), ..decision.clone() }),
+        Body::Started { .. } | Body::Intent { .. } | Body::Outcome { .. } => None,
+    };
+    entries.into_iter().filter_map(decision).collect()
 }
 
 impl Actor {
