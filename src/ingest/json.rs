@@ -243,6 +243,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             if node.each.is_some() && index >= self.most_rows {
                 *self.too_many |= seq.next_element::<IgnoredAny>()?.is_some();
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
+                self.values.lengths[self.node] = index;
                 return Ok(());
             }
             let more = match child {
