@@ -67,7 +67,6 @@ struct Due {
 ///
 /// # Errors
 /// When the source or the audit log cannot go on.
-#[expect(clippy::disallowed_methods, reason = "busy times and timers of the outermost loop")]
 pub fn serve<S: Source, K: Sink>(
     source: &mut S,
     sink: &mut K,
@@ -110,7 +109,6 @@ pub fn serve<S: Source, K: Sink>(
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "busy times of the outermost loop")]
 fn take<S: Source, K: Sink>(
     source: &mut S,
     sink: &mut K,
@@ -200,7 +198,6 @@ fn add(
     entry.1 += bytes;
 }
 
-#[expect(clippy::disallowed_methods, reason = "busy times of the outermost loop")]
 fn evaluate<K: Sink>(
     sink: &mut K,
     pipeline: &mut Pipeline,
@@ -272,7 +269,6 @@ fn commit<S: Source, K: Sink>(
 
 /// Waits a little for calls that are under way, so that their outcome is in the log. One that takes
 /// longer is looked up, or repeated under its id, at the next start.
-#[expect(clippy::disallowed_methods, reason = "a deadline of the outermost loop")]
 fn finish_calls(acting: &mut Acting) -> anyhow::Result<()> {
     let until = Instant::now() + STOP_PATIENCE;
     while acting.in_flight() > 0 && Instant::now() < until {

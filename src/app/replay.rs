@@ -94,7 +94,6 @@ impl std::fmt::Display for Report {
 ///
 /// # Errors
 /// When a file cannot be read or written, or a model cannot run as it is configured.
-#[expect(clippy::disallowed_methods, reason = "progress is shown by wall time")]
 pub fn replay(
     config: &Config,
     options: &Options,

@@ -2,6 +2,7 @@
 //! deterministic state machine over the messages it is given: no clock, no I/O, and the order of
 //! what it says depends on nothing but event time and names.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,7 +187,12 @@ impl Evaluator {
             self.keys.entry(delta.key.clone()).or_insert_with_key(|key| KeyState::new(spec, key, past));
         state.rows += delta.summary.rows;
         state.newest = state.newest.max(delta.pane + spec.pane);
-        state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
+        match state.panes.entry(delta.pane) {
+            Entry::Vacant(pane) => {
+                pane.insert(delta.summary);
+            }
+            Entry::Occupied(mut pane) => pane.get_mut().merge(&delta.summary),
+        }
         Merged::Counted
     }
 

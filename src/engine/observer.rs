@@ -3,6 +3,7 @@
 //! must begin again so that every open window can be rebuilt.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use arrow::array::Array;
@@ -45,12 +46,20 @@ struct Partition {
     before: Option<EventTime>,
     panes: BTreeMap<(ModelKey, EventTime), Summary>,
     marks: BTreeMap<EventTime, Mark>,
+    /// A slice that has its mark, so that its further records need not look for it.
+    marked: Range<EventTime>,
 }
+
+/// No slice.
+const UNMARKED: Range<EventTime> = EventTime::MIN..EventTime::MIN;
 
 /// The observer of the partitions that this instance reads.
 #[derive(Debug, Default)]
 pub struct Observer {
-    partitions: BTreeMap<SourcePartition, Partition>,
+    /// Ascending.
+    partitions: Vec<(SourcePartition, Partition)>,
+    /// The one that was looked for last: records come in runs of one partition.
+    last: usize,
     /// Panes that end up to here have closed.
     closed: Option<EventTime>,
 }
@@ -92,22 +101,40 @@ impl Observer {
             before: None,
             panes: BTreeMap::new(),
             marks: BTreeMap::new(),
+            marked: UNMARKED,
         };
-        self.partitions.insert(partition, state);
+        match self.search(&partition) {
+            Ok(index) => self.partitions[index].1 = state,
+            Err(index) => self.partitions.insert(index, (partition, state)),
+        }
+    }
+
+    fn search(&self, partition: &SourcePartition) -> Result<usize, usize> {
+        self.partitions.binary_search_by(|(known, _)| known.cmp(partition))
+    }
+
+    fn find(&mut self, partition: &SourcePartition) -> Option<&mut Partition> {
+        if self.partitions.get(self.last).is_none_or(|(known, _)| known != partition) {
+            self.last = self.search(partition).ok()?;
+        }
+        Some(&mut self.partitions[self.last].1)
     }
 
     /// Drops `partition` with everything that was counted from it and not yet handed on.
     pub fn revoke(&mut self, partition: &SourcePartition) {
-        self.partitions.remove(partition);
+        if let Ok(index) = self.search(partition) {
+            self.partitions.remove(index);
+        }
     }
 
     /// Takes note that the record at `offset` was read. Says whether it is new, or was already read
     /// (and accounted for) before a restart.
     pub fn read(&mut self, partition: &SourcePartition, offset: i64, now: i64) -> bool {
-        let Some(state) = self.partitions.get_mut(partition) else {
+        let closed = self.closed;
+        let Some(state) = self.find(partition) else {
             return true;
         };
-        if let (true, Some(closed)) = (state.idle, self.closed) {
+        if let (true, Some(closed)) = (state.idle, closed) {
             // Windows went on while it slept; what it brings from before them is late.
             state.clock.raise(closed);
         }
@@ -121,20 +148,22 @@ impl Observer {
 
     /// Decides, in log order, whether a row is on time. A late row must enter no batch.
     pub fn admit(&mut self, partition: &SourcePartition, offset: i64, time: EventTime) -> bool {
-        let Some(state) = self.partitions.get_mut(partition) else {
+        let Some(state) = self.find(partition) else {
             return false;
         };
         let on_time = state.clock.admit(time);
-        if on_time {
+        if on_time && !state.marked.contains(&time) {
+            let slice = time.floor(MARK);
+            state.marked = slice..slice + MARK;
             let mark = Mark { offset, watermark: state.before };
-            state.marks.entry(time.floor(MARK)).or_insert(mark);
+            state.marks.entry(slice).or_insert(mark);
         }
         on_time
     }
 
     /// Counts a batch of admitted rows that came from `partition`.
     pub fn count(&mut self, partition: &SourcePartition, model: &ModelSpec, batch: &InferenceBatch) {
-        let Some(state) = self.partitions.get_mut(partition) else {
+        let Some(state) = self.find(partition) else {
             return;
         };
         if batch.rows() == 0 {
@@ -182,14 +211,14 @@ impl Observer {
 
     /// The partition's log was read to its end for now.
     pub fn at_end(&mut self, partition: &SourcePartition) {
-        if let Some(state) = self.partitions.get_mut(partition) {
+        if let Some(state) = self.find(partition) {
             state.at_end = true;
         }
     }
 
     /// The partition's log has ended for good.
     pub fn finish(&mut self, partition: &SourcePartition) {
-        if let Some(state) = self.partitions.get_mut(partition) {
+        if let Some(state) = self.find(partition) {
             state.finished = true;
             state.idle = true;
         }
@@ -200,7 +229,7 @@ impl Observer {
     pub fn flush(&mut self, now: i64) -> (Vec<PaneDelta>, Progress) {
         let mut deltas = Vec::new();
         let mut progress = Progress {
-            finished: !self.partitions.is_empty() && self.partitions.values().all(|state| state.finished),
+            finished: !self.partitions.is_empty() && self.partitions.iter().all(|(_, state)| state.finished),
             ..Progress::default()
         };
         for (partition, state) in &mut self.partitions {
@@ -225,6 +254,7 @@ impl Observer {
         let mut points = Vec::new();
         for (partition, state) in &mut self.partitions {
             if let Some(from) = complete_from {
+                state.marked = UNMARKED;
                 state.marks.retain(|slice, _| *slice + MARK > from);
             }
             let mark = state.marks.values().min_by_key(|mark| mark.offset).copied();
@@ -266,10 +296,14 @@ fn split(model: &ModelSpec, batch: &InferenceBatch) -> Vec<(Part, Vec<u32>)> {
     let (tenant_names, version_names) = (dictionary_values(tenants), dictionary_values(versions));
     let width = (model.pane.as_millis() as i64).max(1);
     let mut parts: Vec<((i32, i32, i64), Vec<u32>)> = Vec::new();
-    let mut last = 0;
+    let (mut last, mut pane) = (0, 0);
     for (row, time) in batch.event_times().values().iter().enumerate() {
         let tenant = if tenants.is_valid(row) { tenants.keys().value(row) } else { -1 };
-        let part = (tenant, versions.keys().value(row), time.div_euclid(width) * width);
+        // Neighbours share a pane, and a comparison costs less than a division.
+        if time.wrapping_sub(pane) as u64 >= width as u64 {
+            pane = time.div_euclid(width) * width;
+        }
+        let part = (tenant, versions.keys().value(row), pane);
         if parts.get(last).is_none_or(|(known, _)| *known != part) {
             last = parts.iter().position(|(known, _)| *known == part).unwrap_or_else(|| {
                 parts.push((part, Vec::new()));

@@ -15,6 +15,9 @@ use crate::record::{Cell, Kind, RecordSchema};
 /// entry, and whoever can write to the topic chooses them.
 const NAME_BYTES: usize = 256;
 
+/// Up to this many models of a topic are searched one by one.
+const FEW_MODELS: usize = 8;
+
 /// What a record may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -163,7 +166,13 @@ impl Decoder {
                 }
             }
         };
-        self.by_name.get(name).copied().ok_or_else(|| {
+        // A topic of few models needs no hash of every record's model name.
+        let found = if self.models.len() <= FEW_MODELS {
+            self.models.iter().position(|model| model.model.as_str() == name)
+        } else {
+            self.by_name.get(name).copied()
+        };
+        found.ok_or_else(|| {
             Rejected::new(RejectReason::UnknownModel, "the record's model is not configured for this topic")
         })
     }

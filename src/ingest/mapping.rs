@@ -55,21 +55,75 @@ pub(super) struct SlotSpec {
 pub(super) struct Node {
     pub(super) slot: Option<usize>,
     pub(super) each: Option<usize>,
-    keys: Vec<(Box<str>, usize)>,
+    pub(super) keys: Vec<Key>,
+    /// Numbers of the keys.
     index: HashMap<Box<str>, usize>,
+}
+
+/// A key of an object, and where it leads.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) text: Box<str>,
+    pub(super) child: usize,
+    /// As it stands in a document, with its quotes; none where it needs an escape.
+    quoted: Option<Box<[u8]>>,
+    /// The first eight bytes of `quoted`, and which of them there are: a comparison of words is
+    /// much cheaper than one of texts, and keys are short.
+    head: u64,
+    mask: u64,
+}
+
+impl Key {
+    fn new(text: &str, child: usize) -> Self {
+        let plain = !text.bytes().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\'));
+        let quoted = format!("\"{text}\"").into_bytes();
+        let (mut head, mut mask) = ([0; 8], [0; 8]);
+        for (at, byte) in quoted.iter().take(8).enumerate() {
+            (head[at], mask[at]) = (*byte, 0xff);
+        }
+        Self {
+            text: text.into(),
+            child,
+            quoted: plain.then(|| quoted.into()),
+            head: u64::from_le_bytes(head),
+            mask: u64::from_le_bytes(mask),
+        }
+    }
+
+    /// Bytes of the key with its quotes, if `rest` begins with it as it is.
+    #[inline]
+    pub(super) fn begins(&self, rest: &[u8]) -> Option<usize> {
+        let quoted = self.quoted.as_ref()?;
+        let begins = match rest.first_chunk::<8>() {
+            Some(head) if u64::from_le_bytes(*head) & self.mask != self.head => false,
+            Some(_) if quoted.len() <= 8 => true,
+            _ => rest.starts_with(quoted),
+        };
+        begins.then_some(quoted.len())
+    }
 }
 
 /// Children up to this many are searched one by one, which is faster than hashing the key.
 const FEW_KEYS: usize = 12;
 
 impl Node {
-    /// The child under `key`.
-    pub(super) fn child(&self, key: &str) -> Option<usize> {
+    /// Number of `key`.
+    pub(super) fn key(&self, key: &str) -> Option<usize> {
         if self.keys.len() <= FEW_KEYS {
-            self.keys.iter().find(|(known, _)| &**known == key).map(|(_, child)| *child)
+            self.keys.iter().position(|known| &*known.text == key)
         } else {
             self.index.get(key).copied()
         }
+    }
+
+    /// The child under `key`.
+    pub(super) fn child(&self, key: &str) -> Option<usize> {
+        self.key(key).map(|number| self.keys[number].child)
+    }
+
+    fn add(&mut self, key: &str, child: usize) {
+        self.index.insert(key.into(), self.keys.len());
+        self.keys.push(Key::new(key, child));
     }
 
     pub(super) fn is_leaf(&self) -> bool {
@@ -132,10 +186,7 @@ impl Plan {
                     let parent = &mut self.nodes[node];
                     match segment {
                         Segment::Each => parent.each = Some(next),
-                        Segment::Key(key) => {
-                            parent.keys.push((key.as_str().into(), next));
-                            parent.index.insert(key.as_str().into(), next);
-                        }
+                        Segment::Key(key) => parent.add(key, next),
                     }
                     next
                 }

@@ -30,19 +30,19 @@ impl TimeUnit {
             (_, Scalar::Bool | Scalar::Nested) => return Err(RejectReason::WrongType),
             (Self::Rfc3339, Scalar::Text | Scalar::Integer(_)) => text_millis(text),
             (Self::Rfc3339, Scalar::Float(_)) => return Err(RejectReason::WrongType),
-            (unit, Scalar::Integer(value)) => unit.from_integer(value),
-            (unit, Scalar::Float(value)) => unit.from_float(value),
+            (unit, Scalar::Integer(value)) => unit.integer_millis(value),
+            (unit, Scalar::Float(value)) => unit.float_millis(value),
             // Files and headers carry numbers as text.
             (unit, Scalar::Text) => match (text.parse::<i64>(), text.parse::<f64>()) {
-                (Ok(value), _) => unit.from_integer(value),
-                (_, Ok(value)) => unit.from_float(value),
+                (Ok(value), _) => unit.integer_millis(value),
+                (_, Ok(value)) => unit.float_millis(value),
                 _ => return Err(RejectReason::WrongType),
             },
         };
         millis.filter(|millis| *millis > 0).map(EventTime::from_millis).ok_or(RejectReason::InvalidTime)
     }
 
-    fn from_integer(self, value: i64) -> Option<i64> {
+    fn integer_millis(self, value: i64) -> Option<i64> {
         match self {
             Self::Seconds => value.checked_mul(1000),
             Self::Micros => Some(value.div_euclid(1000)),
@@ -51,7 +51,7 @@ impl TimeUnit {
         }
     }
 
-    fn from_float(self, value: f64) -> Option<i64> {
+    fn float_millis(self, value: f64) -> Option<i64> {
         let millis = match self {
             Self::Seconds => value * 1e3,
             Self::Micros => value / 1e3,
@@ -65,6 +65,9 @@ impl TimeUnit {
 
 fn text_millis(text: &str) -> Option<i64> {
     let text = text.trim();
+    if let Some(millis) = utc_millis(text.as_bytes()) {
+        return Some(millis);
+    }
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.timestamp_millis());
     }
@@ -80,6 +83,34 @@ fn text_millis(text: &str) -> Option<i64> {
     };
     let date = NaiveDate::parse_from_str(&date, "%Y-%m-%d").ok()?;
     Some(date.and_hms_opt(0, 0, 0)?.and_utc().timestamp_millis())
+}
+
+/// The form that most logs write, `2026-11-22T10:00:00.123Z` with any decimals: read here because
+/// it is read once a record. None for every other form, and for what is no time.
+fn utc_millis(text: &[u8]) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| {
+        text.get(range)?
+            .iter()
+            .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+    };
+    let (body, [b'Z']) = text.split_last_chunk()? else {
+        return None;
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if !separators.iter().all(|(at, separator)| body.get(*at) == Some(separator)) {
+        return None;
+    }
+    let millis = match body.get(19..)? {
+        [] => 0,
+        [b'.', decimals @ ..] if !decimals.is_empty() && decimals.iter().all(u8::is_ascii_digit) => {
+            let digit = |at: usize| decimals.get(at).map_or(0, |digit| u32::from(digit - b'0'));
+            digit(0) * 100 + digit(1) * 10 + digit(2)
+        }
+        _ => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(number(0..4)?.try_into().ok()?, number(5..7)?, number(8..10)?)?;
+    let time = date.and_hms_milli_opt(number(11..13)?, number(14..16)?, number(17..19)?, millis)?;
+    Some(time.and_utc().timestamp_millis())
 }
 
 #[cfg(test)]
@@ -99,6 +130,24 @@ mod tests {
         assert_eq!(text("2016-02"), Ok(1_454_284_800_000));
         assert_eq!(text("yesterday"), Err(RejectReason::InvalidTime));
         assert_eq!(text("1969-01-01T00:00:00Z"), Err(RejectReason::InvalidTime));
+    }
+
+    #[test]
+    fn the_common_form_is_read_as_any_other_form_of_the_same_instant() {
+        for (common, other) in [
+            ("2026-11-22T10:00:00Z", "2026-11-22T10:00:00+00:00"),
+            ("2026-11-22T10:00:00.5Z", "2026-11-22 10:00:00.500"),
+            ("2024-02-29T23:59:59.999999999Z", "2024-02-29T23:59:59.999999999+00:00"),
+            ("1970-01-01T00:00:00.001Z", "1970-01-01T01:00:00.001+01:00"),
+        ] {
+            assert!(utc_millis(common.as_bytes()).is_some(), "{common}");
+            assert_eq!(text(common), text(other));
+        }
+        for wrong in
+            ["2026-02-29T10:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T10:00:00.Z", "2026-11-22T10:00:0+Z"]
+        {
+            assert_eq!(text(wrong), Err(RejectReason::InvalidTime), "{wrong}");
+        }
     }
 
     #[test]

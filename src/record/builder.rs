@@ -25,14 +25,32 @@ pub enum Cell<'a> {
     Name(&'a str),
 }
 
+/// Keys that a name column remembers beside its map.
+const MEMO: usize = 64;
+
+/// Where in the memo a name's key is: names of one column differ in their ends, if anywhere.
+fn memo_place(name: &str) -> usize {
+    let bytes = name.as_bytes();
+    let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
+    let (last, before) = (bytes.len().wrapping_sub(1), bytes.len().wrapping_sub(2));
+    (byte(last) + 10 * byte(before) + 31 * byte(0) + bytes.len()) % MEMO
+}
+
 /// Names as dictionary keys: each distinct text of a batch is stored once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct NameColumn {
     keys: Int32Builder,
     ids: HashMap<Box<str>, i32>,
     values: Vec<Box<str>>,
-    /// The last name and its key: neighbours are often equal (a version, a model's one class).
-    last: Option<i32>,
+    /// Some keys by a weak hash of their names, so that a name that was seen before rarely costs
+    /// the map's strong one. The strong one stays, because senders choose the names.
+    memo: [Option<i32>; MEMO],
+}
+
+impl Default for NameColumn {
+    fn default() -> Self {
+        Self { keys: Int32Builder::new(), ids: HashMap::new(), values: Vec::new(), memo: [None; MEMO] }
+    }
 }
 
 impl NameColumn {
@@ -41,10 +59,11 @@ impl NameColumn {
             self.keys.append_null();
             return;
         };
-        if let Some(last) = self.last
-            && &*self.values[last as usize] == name
+        let place = memo_place(name);
+        if let Some(known) = self.memo[place]
+            && &*self.values[known as usize] == name
         {
-            self.keys.append_value(last);
+            self.keys.append_value(known);
             return;
         }
         let key = match self.ids.get(name) {
@@ -56,7 +75,7 @@ impl NameColumn {
                 key
             }
         };
-        self.last = Some(key);
+        self.memo[place] = Some(key);
         self.keys.append_value(key);
     }
 
@@ -64,7 +83,7 @@ impl NameColumn {
         let values = StringArray::from_iter_values(self.values.iter());
         self.ids.clear();
         self.values.clear();
-        self.last = None;
+        self.memo = [None; MEMO];
         let keys = self.keys.finish();
         Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(values)))
     }

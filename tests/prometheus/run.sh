@@ -138,6 +138,6 @@ python3 "$walk" dashboards "http://127.0.0.1:$server" --rate-interval 30s --rang
     --allow-empty 'Open incidents' \
     --allow-empty '/(Rejected by reason|Metric series) ' \
     --allow-empty 'plimsoll-model/(Kolmogorov-Smirnov|Jensen-Shannon|Wasserstein|Other distances) ' \
-    --allow-empty 'plimsoll-model/(Prediction drift|Other prediction distances|Gap) ' \
-    --allow-empty 'plimsoll-model/(Missing|Invalid|Unseen values|Out of range|Quality of predictions) ' \
-    --allow-empty 'plimsoll-model/(Accuracy|Scores|Latency|Traffic checks) '
+    --allow-empty 'plimsoll-model/(Prediction drift|Other prediction distances) ' \
+    --allow-empty 'plimsoll-model/(Quality of predictions) ' \
+    --allow-empty 'plimsoll-model/(Accuracy|Scores|Traffic checks) '

@@ -1,6 +1,8 @@
 //! What becomes of a record's bytes: rows where they can be read, a named reason where they cannot,
 //! and never a neighbour lost.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ mod config_file;
 mod dashboards;
 mod decode;
 mod demo;
+mod demo_story;
 mod engine;
 mod files;
 mod floors;

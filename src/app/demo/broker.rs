@@ -65,7 +65,6 @@ impl Stage {
 }
 
 /// Makes the broker, tells its address, and plays the scenario until the curtain falls.
-#[expect(clippy::disallowed_methods, reason = "event time is paced by the clock")]
 pub(super) fn play(
     scenario: &Scenario,
     seed: u64,

@@ -82,7 +82,6 @@ pub fn reference(
 ///
 /// # Errors
 /// When the port is taken, or a part of the demo fails.
-#[expect(clippy::disallowed_methods, reason = "the demo is paced and ended by the clock")]
 pub fn demo(options: &Options) -> anyhow::Result<()> {
     let scenario =
         options.length.map_or_else(Scenario::default, |length| Scenario::default().fitted_to(length));
@@ -118,7 +117,6 @@ pub fn demo(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Runs the engine and shows what it does, until the demo is over.
-#[expect(clippy::disallowed_methods, reason = "the demo is paced and ended by the clock")]
 fn show(
     options: &Options,
     scenario: &Scenario,
@@ -189,7 +187,6 @@ struct Rate {
 }
 
 impl Watcher {
-    #[expect(clippy::disallowed_methods, reason = "rates are of wall time")]
     fn new(
         options: &Options,
         scenario: &Scenario,
@@ -244,7 +241,6 @@ impl Watcher {
     }
 
     /// One frame: passes on what the daemon has read and decided, and shows it.
-    #[expect(clippy::disallowed_methods, reason = "rates are of wall time")]
     fn look(&mut self, daemon: &Daemon<'_>, stage: &Stage, stop: &AtomicBool) -> anyhow::Result<()> {
         let view = daemon.telemetry.view();
         obey(&view, stage);
@@ -286,7 +282,6 @@ impl Watcher {
     }
 
     /// Lets the daemon read what was produced before the traffic ended.
-    #[expect(clippy::disallowed_methods, reason = "a deadline of wall time")]
     fn last_read(&mut self, daemon: &Daemon<'_>, stage: &Stage, ended: impl Fn() -> bool) {
         let until = Instant::now() + LAST_READ;
         while Instant::now() < until && !ended() {

@@ -3,7 +3,7 @@
 
 mod pictures;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,12 +50,24 @@ struct Topic {
     rejected: BTreeMap<RejectReason, u64>,
 }
 
+/// One partition that is read.
+#[derive(Debug)]
+struct Lane {
+    partition: SourcePartition,
+    /// Index of its topic.
+    topic: usize,
+    /// Rows of one model that were admitted and not yet counted.
+    builders: Vec<BatchBuilder>,
+}
+
 /// Everything between a source and the actor.
 #[derive(Debug)]
 pub struct Pipeline {
-    topics: HashMap<Arc<str>, Topic>,
-    /// Rows of one partition and model that were admitted and not yet counted.
-    builders: HashMap<SourcePartition, Vec<BatchBuilder>>,
+    topics: Vec<(Arc<str>, Topic)>,
+    /// By partition, ascending.
+    lanes: Vec<Lane>,
+    /// The lane of the last record: records come in runs of one partition.
+    last: usize,
     observer: Observer,
     evaluator: Evaluator,
     pictures: Pictures,
@@ -88,7 +100,8 @@ impl Pipeline {
             .collect();
         Self {
             topics,
-            builders: HashMap::new(),
+            lanes: Vec::new(),
+            last: 0,
             observer: Observer::default(),
             evaluator: Evaluator::new(models.into_values()),
             pictures: Pictures::default(),
@@ -107,7 +120,7 @@ impl Pipeline {
                 for partition in partitions {
                     self.observer.revoke(&partition);
                     self.evaluator.forget(&partition);
-                    self.builders.remove(&partition);
+                    self.lanes.retain(|lane| lane.partition != partition);
                 }
             }
             SourceEvent::EndOfPartition(partition) => self.observer.at_end(&partition),
@@ -125,15 +138,21 @@ impl Pipeline {
         let mut given_out = None;
         let mut complete_from = None;
         for assigned in partitions {
-            let Some(topic) = self.topics.get(&assigned.partition.topic) else {
+            let Some(index) = self.topic(&assigned.partition) else {
                 continue;
             };
+            let topic = &self.topics[index].1;
             let resume = assigned.metadata.as_deref().and_then(ResumePoint::from_metadata);
             given_out = given_out.max(resume.and_then(|point| point.given_out_until));
             complete_from = complete_from.max(resume.and_then(|point| point.complete_from));
             self.evaluator.expect(assigned.partition.clone());
             let builders = topic.models.iter().map(|model| BatchBuilder::new(Arc::clone(&model.schema)));
-            self.builders.insert(assigned.partition.clone(), builders.collect());
+            let lane =
+                Lane { partition: assigned.partition.clone(), topic: index, builders: builders.collect() };
+            match self.search(&lane.partition) {
+                Ok(known) => self.lanes[known] = lane,
+                Err(place) => self.lanes.insert(place, lane),
+            }
             self.observer.assign(
                 assigned.partition,
                 topic.allowed_lateness,
@@ -146,10 +165,30 @@ impl Pipeline {
         self.evaluator.resume(given_out, complete_from, std::mem::take(&mut self.past));
     }
 
+    /// Index of the partition's topic.
+    fn topic(&self, partition: &SourcePartition) -> Option<usize> {
+        self.topics.iter().position(|(name, _)| *name == partition.topic)
+    }
+
+    fn search(&self, partition: &SourcePartition) -> Result<usize, usize> {
+        self.lanes.binary_search_by(|lane| lane.partition.cmp(partition))
+    }
+
+    /// Index of the partition's lane.
+    fn lane(&mut self, partition: &SourcePartition) -> Option<usize> {
+        if self.lanes.get(self.last).is_none_or(|lane| lane.partition != *partition) {
+            self.last = self.search(partition).ok()?;
+        }
+        Some(self.last)
+    }
+
     fn record(&mut self, record: &RawRecord<'_>, now: i64, rejects: &mut RejectSink<'_>) {
-        let Some(topic) = self.topics.get_mut(&record.partition.topic) else {
+        let lane = self.lane(record.partition);
+        let Some(topic) = lane.map(|lane| self.lanes[lane].topic).or_else(|| self.topic(record.partition))
+        else {
             return;
         };
+        let topic = &mut self.topics[topic].1;
         let fresh = self.observer.read(record.partition, record.offset, now);
         let decoded = match topic.decoder.decode(record, now) {
             Ok(decoded) => decoded,
@@ -165,9 +204,7 @@ impl Pipeline {
             }
         };
         let model = decoded.model();
-        let Some(builder) =
-            self.builders.get_mut(record.partition).and_then(|builders| builders.get_mut(model))
-        else {
+        let Some(builder) = lane.and_then(|lane| self.lanes[lane].builders.get_mut(model)) else {
             return;
         };
         let mut used = 0;
@@ -196,13 +233,11 @@ impl Pipeline {
     /// Counts what has come in, closes panes, evaluates windows, steps policies. `now` is wall time
     /// in milliseconds.
     pub fn evaluate(&mut self, now: i64) -> Evaluated {
-        for (partition, builders) in &mut self.builders {
-            let Some(topic) = self.topics.get(&partition.topic) else {
-                continue;
-            };
-            for (builder, model) in builders.iter_mut().zip(&topic.models) {
+        for lane in &mut self.lanes {
+            let (_, topic) = &self.topics[lane.topic];
+            for (builder, model) in lane.builders.iter_mut().zip(&topic.models) {
                 if builder.rows() > 0 {
-                    self.observer.count(partition, model, &builder.finish());
+                    self.observer.count(&lane.partition, model, &builder.finish());
                 }
             }
         }
@@ -241,7 +276,7 @@ impl Pipeline {
     /// Record classes of all topics together.
     pub fn accounting(&self) -> Accounting {
         let mut sum = Accounting::default();
-        for topic in self.topics.values() {
+        for (_, topic) in &self.topics {
             sum += topic.accounting;
         }
         sum
