@@ -171,9 +171,11 @@ pub fn plan(model: &config::Model) -> ModelPlan {
     let declared = |attributes: &[config::Attribute]| {
         attributes.iter().map(|each| (each.name.clone(), each.values.clone())).collect()
     };
-    // Labels are often 0/1 or true/false where predictions have names; both spellings count.
+    // Labels are often 0/1 or true/false where predictions have names; then both spellings count.
+    // A positive outcome that is itself a number or a truth value says all there is to say.
     let mut positive: Vec<String> = model.positive.iter().cloned().collect();
-    if model.task == Task::Binary {
+    let named = |text: &String| text.parse::<f64>().is_err() && text.parse::<bool>().is_err();
+    if model.task == Task::Binary && positive.iter().all(named) {
         positive.extend(["1", "true"].map(String::from));
     }
     positive.dedup();

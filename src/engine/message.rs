@@ -29,7 +29,7 @@ pub struct Progress {
 
 /// What is stored with a committed offset: everything that is needed to read on from there and give
 /// nothing out twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumePoint {
     /// Version of this record.
     pub v: u32,
@@ -41,6 +41,14 @@ pub struct ResumePoint {
     pub given_out_until: Option<EventTime>,
     /// Panes that start from here on are complete when reading begins at the committed offset.
     pub complete_from: Option<EventTime>,
+    /// Offsets and the wall times (milliseconds) at which they were read, a sample now and then:
+    /// whether an event time lies too far ahead is judged by the clock of the first reading.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_at: Vec<(i64, i64)>,
+    /// Offsets at which the partition woke, and the event time (milliseconds) that had closed
+    /// without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub woke: Vec<(i64, i64)>,
 }
 
 impl ResumePoint {

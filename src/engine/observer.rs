@@ -46,8 +46,28 @@ struct Partition {
     before: Option<EventTime>,
     panes: BTreeMap<(ModelKey, EventTime), Summary>,
     marks: BTreeMap<EventTime, Mark>,
+    /// Offsets and the wall times at which they were read, thinned out.
+    read_at: Vec<(i64, i64)>,
+    /// Offsets at which the partition woke, and the event time that had closed without it.
+    woke: Vec<(i64, i64)>,
     /// A slice that has its mark, so that its further records need not look for it.
     marked: Range<EventTime>,
+}
+
+/// Wall time between two samples of `read_at`, in milliseconds, while there are few.
+const SAMPLE_EVERY: i64 = 60_000;
+/// Samples and wakings that are kept: both go into the metadata of a commit, of 4096 bytes.
+const SAMPLES: usize = 48;
+const WAKINGS: usize = 24;
+
+/// What is known of a record when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Whether it is new, and not one that an earlier run has read and accounted for.
+    pub fresh: bool,
+    /// Wall time at its first reading, in milliseconds; for one that is read again, within a minute
+    /// or so.
+    pub at: i64,
 }
 
 /// No slice.
@@ -89,7 +109,7 @@ impl Observer {
         resume: Option<&ResumePoint>,
         now: i64,
     ) {
-        let state = Partition {
+        let mut state = Partition {
             clock: PartitionClock::new(lateness, resume.and_then(|point| point.watermark)),
             idle_after,
             position: offset,
@@ -101,8 +121,14 @@ impl Observer {
             before: None,
             panes: BTreeMap::new(),
             marks: BTreeMap::new(),
+            read_at: resume.map_or_else(Vec::new, |point| point.read_at.clone()),
+            woke: resume.map_or_else(Vec::new, |point| point.woke.clone()),
             marked: UNMARKED,
         };
+        // A partition that comes while others are well under way finds their closed windows closed.
+        if let Some(closed) = self.closed {
+            state.clock.raise(closed);
+        }
         match self.search(&partition) {
             Ok(index) => self.partitions[index].1 = state,
             Err(index) => self.partitions.insert(index, (partition, state)),
@@ -127,23 +153,33 @@ impl Observer {
         }
     }
 
-    /// Takes note that the record at `offset` was read. Says whether it is new, or was already read
-    /// (and accounted for) before a restart.
-    pub fn read(&mut self, partition: &SourcePartition, offset: i64, now: i64) -> bool {
+    /// Takes note that the record at `offset` was read. `now` is wall time in milliseconds.
+    pub fn read(&mut self, partition: &SourcePartition, offset: i64, now: i64) -> Read {
         let closed = self.closed;
         let Some(state) = self.find(partition) else {
-            return true;
+            return Read { fresh: true, at: now };
         };
-        if let (true, Some(closed)) = (state.idle, closed) {
-            // Windows went on while it slept; what it brings from before them is late.
-            state.clock.raise(closed);
+        let fresh = offset >= state.reread_until;
+        if fresh {
+            if let (true, Some(closed)) = (state.idle, closed) {
+                // Windows went on while it slept; what it brings from before them is late.
+                state.clock.raise(closed);
+                state.woke.push((offset, closed.as_millis()));
+            }
+            if state.read_at.last().is_none_or(|(_, at)| now - at >= SAMPLE_EVERY) {
+                state.read_at.push((offset, now));
+            }
+        } else if let Some((_, closed)) = state.woke.iter().find(|(woke, _)| *woke == offset) {
+            state.clock.raise(EventTime::from_millis(*closed));
         }
         state.position = Some(offset + 1);
         state.before = state.clock.watermark();
         state.active_at = now;
         state.at_end = false;
         state.idle = false;
-        offset >= state.reread_until
+        let sample = state.read_at.partition_point(|(known, _)| *known <= offset).saturating_sub(1);
+        let at = if fresh { now } else { state.read_at.get(sample).map_or(now, |(_, at)| *at) };
+        Read { fresh, at }
     }
 
     /// Decides, in log order, whether a row is on time. A late row must enter no batch.
@@ -262,12 +298,15 @@ impl Observer {
             // Where nothing was read and nothing is known there is nothing to store: a made-up offset
             // would be read from at the next start.
             let (Some(mark), Some(position)) = (mark.or(end), state.position) else { continue };
+            state.keep_from(mark.offset);
             let point = ResumePoint {
                 v: ResumePoint::VERSION,
                 watermark: mark.watermark,
                 position: position.max(state.reread_until),
                 given_out_until,
                 complete_from,
+                read_at: state.read_at.clone(),
+                woke: state.woke.clone(),
             };
             points.push((partition.clone(), mark.offset, point));
         }
@@ -285,6 +324,24 @@ impl Observer {
             };
             (partition, view)
         })
+    }
+}
+
+impl Partition {
+    /// Forgets samples and wakings from before `offset`, and thins out what is more than fits.
+    fn keep_from(&mut self, offset: i64) {
+        let before = self.read_at.partition_point(|(known, _)| *known <= offset).saturating_sub(1);
+        self.read_at.drain(..before);
+        if self.read_at.len() > SAMPLES {
+            let mut number = 0;
+            self.read_at.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+        }
+        self.woke.retain(|(woke, _)| *woke >= offset);
+        let most = self.woke.len().saturating_sub(WAKINGS);
+        self.woke.drain(..most);
     }
 }
 

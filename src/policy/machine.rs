@@ -103,7 +103,11 @@ impl PolicyMachine {
         if mine().next().is_none() {
             return (self, Vec::new());
         }
-        self.take(spec, mine());
+        // A window counts once: where checks slide differently, the step is theirs together, and in
+        // between they only leave their word.
+        if !self.take(spec, mine()) {
+            return (self, Vec::new());
+        }
         let combined = combine(self.last.values().map(|(verdict, _)| *verdict));
         let clear = combine(self.last.values().map(|(_, verdict)| *verdict));
         self.judged |= combined != Verdict::Insufficient;
@@ -144,7 +148,7 @@ impl PolicyMachine {
                 self.close();
                 Some(decide(DecisionKind::Cleared, incident.since))
             }
-            Some(incident) if self.silent >= spec.clear_windows => {
+            Some(incident) if self.silent >= spec.clear_windows && combined != Verdict::Breach => {
                 self.close();
                 Some(decide(DecisionKind::Withdrawn, incident.since))
             }
@@ -154,23 +158,28 @@ impl PolicyMachine {
         (self, decision.into_iter().collect())
     }
 
-    /// Notes each check's verdict. A check that was not asked at this point keeps its last answer.
-    fn take<'a>(&mut self, spec: &PolicySpec, findings: impl Iterator<Item = &'a Arc<Finding>>) {
+    /// Notes each check's verdict. Says whether every check that has one was asked at this point.
+    fn take<'a>(&mut self, spec: &PolicySpec, findings: impl Iterator<Item = &'a Arc<Finding>>) -> bool {
         let mut fresh: BTreeMap<&str, (Verdict, Verdict)> = BTreeMap::new();
         for finding in findings {
             let verdict = finding.verdict.unwrap_or(Verdict::Insufficient);
-            let clear = match (spec.clear_bounds.get(&finding.check), verdict, finding.interval) {
-                (None, verdict, _) => verdict,
-                (Some(_), Verdict::Insufficient, None) | (Some(_), _, None) => Verdict::Insufficient,
-                (Some(_), ..) if finding.reason.is_some() => Verdict::Insufficient,
-                (Some(bound), _, Some([low, high])) => bound.judge(low, high),
+            let clear = match (spec.clear_bounds.get(&finding.check), finding.interval, finding.value) {
+                // Too little data under the bound is too little under the other.
+                _ if verdict == Verdict::Insufficient && !straddles(finding) => Verdict::Insufficient,
+                (None, ..) => verdict,
+                (Some(bound), Some([low, high]), _) => bound.judge(low, high),
+                // A count has no sampling error, and no interval.
+                (Some(bound), None, Some(value)) => bound.judge(value, value),
+                (Some(_), None, None) => Verdict::Insufficient,
             };
             let entry = fresh.entry(&finding.check).or_insert((Verdict::Pass, Verdict::Pass));
             *entry = (combine([entry.0, verdict]), combine([entry.1, clear]));
         }
+        let asked = fresh.len();
         for (check, verdicts) in fresh {
             self.last.insert(check.to_owned(), verdicts);
         }
+        asked == self.last.len()
     }
 
     fn open(&mut self, since: EventTime) {
@@ -187,6 +196,15 @@ impl PolicyMachine {
         self.passes = 0;
         self.silent = 0;
     }
+}
+
+/// Whether a finding is insufficient only because its interval reaches over its bound; under another
+/// bound it may not.
+fn straddles(finding: &Finding) -> bool {
+    let reaches = |bound: crate::domain::Bound, [low, high]: [f64; 2]| {
+        bound.judge(low, high) == Verdict::Insufficient
+    };
+    matches!((finding.bound, finding.interval), (Some(bound), Some(interval)) if reaches(bound, interval))
 }
 
 /// One verdict for several: a breach anywhere is a breach, a pass needs a pass everywhere.

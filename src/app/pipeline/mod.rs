@@ -11,7 +11,7 @@ use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartiti
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::message::ResumePoint;
 use crate::engine::model::ModelSpec;
-use crate::engine::observer::Observer;
+use crate::engine::observer::{Observer, Read};
 use crate::ingest::decoder::{Decoder, Limits, Rejected};
 use crate::ingest::mapping::TopicMapping;
 use crate::ingest::source::{Assigned, Commit, RawRecord, SourceEvent};
@@ -143,8 +143,8 @@ impl Pipeline {
             };
             let topic = &self.topics[index].1;
             let resume = assigned.metadata.as_deref().and_then(ResumePoint::from_metadata);
-            given_out = given_out.max(resume.and_then(|point| point.given_out_until));
-            complete_from = complete_from.max(resume.and_then(|point| point.complete_from));
+            given_out = given_out.max(resume.as_ref().and_then(|point| point.given_out_until));
+            complete_from = complete_from.max(resume.as_ref().and_then(|point| point.complete_from));
             self.evaluator.expect(assigned.partition.clone());
             let builders = topic.models.iter().map(|model| BatchBuilder::new(Arc::clone(&model.schema)));
             let lane =
@@ -189,8 +189,8 @@ impl Pipeline {
             return;
         };
         let topic = &mut self.topics[topic].1;
-        let fresh = self.observer.read(record.partition, record.offset, now);
-        let decoded = match topic.decoder.decode(record, now) {
+        let Read { fresh, at } = self.observer.read(record.partition, record.offset, now);
+        let decoded = match topic.decoder.decode(record, at) {
             Ok(decoded) => decoded,
             Err(rejected) => {
                 // A record that is read again after a restart was accounted for before it.
