@@ -135,17 +135,12 @@ fn measure(
             )
         }
         _ => {
-            let scale = if spec.metric == Metric::WassersteinNormalized {
-                match range.filter(|range| range.std > 0.0) {
-                    Some(range) => 1.0 / range.std,
-                    None => {
-                        answer.reason = Some("the reference is constant, so it has no scale".to_owned());
-                        return answer;
-                    }
-                }
-            } else {
-                1.0
+            // The cells of a constant have no width: any shift away from it would measure as 0.
+            let Some(range) = range.filter(|range| range.std > 0.0) else {
+                answer.reason = Some("the reference is constant, so its cells have no width".to_owned());
+                return answer;
             };
+            let scale = if spec.metric == Metric::WassersteinNormalized { 1.0 / range.std } else { 1.0 };
             let value = ecdf::wasserstein_binned(edges, reference, current);
             let p = ecdf::ks_binned(reference, current).and_then(|d| ecdf::ks_p_value(d, n, m));
             (
