@@ -106,6 +106,7 @@ fn compare(
         compared.as_ref().map(|compared| compared.value),
         compared.as_ref().map(|compared| compared.interval),
     );
+    answer.note = (!left.is_empty()).then(|| format!("left out, being too small: {}", left_out()));
     if let Some(reference) = reference {
         let rates = |kind: &Rates| taken.iter().map(|i| kind(&reference[*i])).collect::<Vec<Rate>>();
         let kinds: Vec<Vec<Rate>> = kinds.iter().map(rates).collect();

@@ -125,8 +125,7 @@ impl PolicyMachine {
             let verdict = finding.verdict.unwrap_or(Verdict::Insufficient);
             let clear = match (spec.clear_bounds.get(&finding.check), verdict, finding.interval) {
                 (None, verdict, _) => verdict,
-                (Some(_), Verdict::Insufficient, None) | (Some(_), _, None) => Verdict::Insufficient,
-                (Some(_), ..) if finding.reason.is_some() => Verdict::Insufficient,
+                (Some(_), Verdict::Insufficient, _) | (Some(_), _, None) => Verdict::Insufficient,
                 (Some(bound), _, Some([low, high])) => bound.judge(low, high),
             };
             let entry = fresh.entry(&finding.check).or_insert((Verdict::Pass, Verdict::Pass));
