@@ -70,11 +70,15 @@ fn compare(spec: &CheckSpec, asked: &Asked<'_>, profile: &Profile, index: usize,
 }
 
 /// Reference and current counts on the categories, with `other` and `unseen` where either side has
-/// any: an unseen value is a cell like any other, not an infinity.
+/// any: an unseen value is a cell like any other, not an infinity. A column of one category has that
+/// second cell always, because with a single cell nothing could ever be said of it, not even `pass`.
 fn category_cells(layout: &CategoryLayout, reference: &[u64], current: &[u64]) -> (Vec<u64>, Vec<u64>) {
     let optional = [layout.other(), layout.unseen()];
-    let used = (0..=layout.unseen())
-        .filter(|cell| !optional.contains(cell) || reference[*cell] + current[*cell] > 0);
+    let one = layout.categories.len() == 1 && layout.complete;
+    let used = (0..=layout.unseen()).filter(|cell| {
+        let wanted = !optional.contains(cell) || (one && *cell == layout.unseen());
+        wanted || reference[*cell] + current[*cell] > 0
+    });
     used.map(|cell| (reference[cell], current[cell])).unzip()
 }
 
