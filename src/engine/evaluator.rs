@@ -10,7 +10,7 @@ use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
 use crate::domain::{
-    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, Window,
+    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict,
 };
 use crate::policy::{Incident, PolicyMachine, Step};
 use crate::sketch::Summary;
@@ -43,6 +43,7 @@ struct KeyState {
     windows: BTreeMap<WindowSpec, SlidingWindow<Summary>>,
     policies: Vec<PolicyMachine>,
     rows: u64,
+    oldest: EventTime,
     newest: EventTime,
     evaluated_until: Option<EventTime>,
 }
@@ -143,11 +144,13 @@ impl Evaluator {
                 windows: BTreeMap::new(),
                 policies,
                 rows: 0,
+                oldest: delta.pane,
                 newest: EventTime::MIN,
                 evaluated_until: None,
             }
         });
         state.rows += delta.summary.rows;
+        state.oldest = state.oldest.min(delta.pane);
         state.newest = state.newest.max(delta.pane + spec.pane);
         state.panes.entry(delta.pane).or_insert_with(|| Summary::new(&spec.layout)).merge(&delta.summary);
         Merged::Counted
@@ -252,16 +255,19 @@ impl Evaluator {
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
         let live = end > self.given_out;
-        let serving: Vec<(ModelId, Window)> = self
+        // Panes from after the window are left aside: how many of them are there already depends on
+        // how the input was cut into batches.
+        let serving: Vec<(ModelKey, EventTime)> = self
             .keys
             .iter()
             .filter_map(|(key, state)| {
-                let last = state.panes.keys().next_back()?;
-                Some((key.model.clone(), Window { start: *last, end: *last + state.spec.pane }))
+                let (last, _) = state.panes.range(..end).next_back()?;
+                Some((key.clone(), *last + state.spec.pane))
             })
             .collect();
         let complete_from = self.complete_from;
-        for (key, state) in &mut self.keys {
+        // A version whose first rows come later is not there yet, though they may be merged already.
+        for (key, state) in self.keys.iter_mut().filter(|(_, state)| state.oldest < end) {
             let spec = Arc::clone(&state.spec);
             let mut findings = Vec::new();
             let mut traffic = false;
@@ -283,8 +289,11 @@ impl Evaluator {
                 }
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
+                let replaces = |other: &ModelKey| {
+                    (&other.tenant, &other.model) == (&key.tenant, &key.model) && other.version != key.version
+                };
                 let elsewhere = summary.rows == 0
-                    && serving.iter().any(|(model, pane)| *model == key.model && pane.end > span.start);
+                    && serving.iter().any(|(other, until)| replaces(other) && *until > span.start);
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
                 for check in spec.checks.iter().filter(|check| check.window == window) {
                     if check.segments || key.segment == crate::domain::Segment::All {
