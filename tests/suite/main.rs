@@ -9,6 +9,7 @@ mod decode;
 mod demo;
 mod engine;
 mod files;
+mod files_profile;
 mod floors;
 mod http;
 mod kafka_mock;

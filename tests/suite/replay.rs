@@ -63,24 +63,24 @@ fn rows(file: &Path) -> Vec<Value> {
 }
 
 /// A folder that a story happens in; it goes when the story ends.
-struct Stage {
+pub(super) struct Stage {
     folder: tempfile::TempDir,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn config(&self, text: &str) -> Config {
+    pub(super) fn config(&self, text: &str) -> Config {
         config::parse(text, &self.path("plimsoll.yaml"), []).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    fn write<'a>(&self, name: &str, rows: impl IntoIterator<Item = &'a Value>) -> PathBuf {
+    pub(super) fn write<'a>(&self, name: &str, rows: impl IntoIterator<Item = &'a Value>) -> PathBuf {
         let path = self.path(name);
         let mut file = BufWriter::new(fs::File::create(&path).unwrap());
         for row in rows {
@@ -92,7 +92,7 @@ impl Stage {
     }
 
     /// Freezes the reference and writes it where the configuration names it, `reference.json`.
-    fn freeze(&self, config: &Config, inputs: &[PathBuf]) -> Profile {
+    pub(super) fn freeze(&self, config: &Config, inputs: &[PathBuf]) -> Profile {
         let frozen = profiling::freeze(config, &config.models[0].name, inputs).unwrap();
         assert_eq!((frozen.rejected, frozen.first_rejected), (0, None));
         fs::write(self.path("reference.json"), frozen.profile.to_json()).unwrap();
@@ -100,7 +100,7 @@ impl Stage {
     }
 
     /// Replays `inputs`, whose rows all have to be usable.
-    fn replay(
+    pub(super) fn replay(
         &self,
         config: &Config,
         inputs: &[PathBuf],
@@ -126,9 +126,16 @@ impl Stage {
     }
 }
 
-/// What holds for every finding, whatever the data.
+/// What holds for every finding, whatever the data: it has an answer or says why not, its numbers
+/// are numbers, and it survives being written and read.
 #[track_caller]
-fn sane(finding: &Finding) {
+pub(super) fn sane(finding: &Finding) {
+    let all = [finding.value, finding.p_value, finding.expected];
+    let mut numbers = all.into_iter().flatten().chain(finding.interval.into_iter().flatten());
+    assert!(numbers.all(f64::is_finite), "{finding:?}");
+    assert!(finding.p_value.is_none_or(|p| (0.0..=1.0).contains(&p)), "{finding:?}");
+    let text = serde_json::to_string(finding).unwrap();
+    assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), *finding, "{text}");
     assert_eq!(finding.bound.is_some(), finding.verdict.is_some(), "{finding:?}");
     assert!(finding.value.is_some() || finding.reason.is_some(), "{finding:?}");
     if let (Some(value), Some([low, high])) = (finding.value, finding.interval) {
@@ -137,7 +144,7 @@ fn sane(finding: &Finding) {
 }
 
 /// A row a second from some midnight on: up to 86 400 rows are one day.
-fn by_row() -> Option<RowTime> {
+pub(super) fn by_row() -> Option<RowTime> {
     Some(RowTime { start: EventTime::from_millis(1_577_836_800_000), every: Duration::from_secs(1) })
 }
 
