@@ -64,7 +64,7 @@ models:
 
 fn row(task: Task, i: usize) -> Value {
     let outcome = |i: usize| match task {
-        Task::Binary => json!(i % 3 == 0),
+        Task::Binary => json!(i.is_multiple_of(3)),
         Task::Multiclass => json!(["a", "b", "c"][i % 3]),
         Task::Regression => json!((i * i % 97) as f64 / 7.0),
     };

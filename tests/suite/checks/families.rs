@@ -44,7 +44,7 @@ fn missing_labels_leave_label_metrics_insufficient_and_the_rest_as_it_is() {
 #[test]
 fn rows_without_a_label_are_not_counted_as_wrong() {
     let world = World::new(BINARY, &[]);
-    let label = |i: usize| (i % 10 == 0).then_some(i % 4 < 2);
+    let label = |i: usize| i.is_multiple_of(10).then_some(i % 4 < 2);
     let rows: Vec<Value> = (0..4_000).map(|i| decision(["F", "M"][i % 2], i % 4 < 2, label(i))).collect();
     let accuracy = world.answer(&rows, "accuracy");
     assert_eq!((accuracy.value, accuracy.n, accuracy.verdict), (Some(1.0), 400, Some(Verdict::Pass)));
