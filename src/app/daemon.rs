@@ -81,16 +81,17 @@ pub fn serve<S: Source, K: Sink>(
         if !stopping {
             take(source, sink, pipeline, around)?;
         }
+        if pipeline.interrupted() {
+            // Before another window is judged: it would lack the rows of what was taken away.
+            around.readiness.unmet(READING, "partitions were taken away; reading begins again");
+            return Ok(Ended::Interrupted);
+        }
         let now = Instant::now();
         if stopping || now >= due.evaluate {
             evaluate(sink, pipeline, acting, around)?;
             due.evaluate = now + EVALUATE_EVERY;
         }
         acting.tick(now_millis())?;
-        if pipeline.interrupted() {
-            around.readiness.unmet(READING, "partitions were taken away; reading begins again");
-            return Ok(Ended::Interrupted);
-        }
         if stopping || now >= due.commit {
             commit(source, sink, pipeline, around)?;
             due.commit = now + around.commit_interval;
@@ -244,8 +245,11 @@ fn commit<S: Source, K: Sink>(
     around: &Surroundings,
 ) -> anyhow::Result<()> {
     if let Err(error) = sink.flush(FLUSH_TIMEOUT) {
-        // Offsets stay where they are: what is not out will be read again.
         around.telemetry.sink_error(telemetry::Sink::Findings, SinkError::Timeout);
+        if !K::is_passing(&error) {
+            // Something was given up. Only a start from the committed offsets gives it out again.
+            return Err(error).context("findings or rejected records were not delivered");
+        }
         tracing::warn!(error = &error as &dyn std::error::Error, "findings are not out yet; offsets stay");
         return Ok(());
     }

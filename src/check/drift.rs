@@ -70,11 +70,15 @@ fn compare(spec: &CheckSpec, asked: &Asked<'_>, profile: &Profile, index: usize,
 }
 
 /// Reference and current counts on the categories, with `other` and `unseen` where either side has
-/// any: an unseen value is a cell like any other, not an infinity.
+/// any: an unseen value is a cell like any other, not an infinity. A column of one category has that
+/// second cell always, because with a single cell nothing could ever be said of it, not even `pass`.
 fn category_cells(layout: &CategoryLayout, reference: &[u64], current: &[u64]) -> (Vec<u64>, Vec<u64>) {
     let optional = [layout.other(), layout.unseen()];
-    let used = (0..=layout.unseen())
-        .filter(|cell| !optional.contains(cell) || reference[*cell] + current[*cell] > 0);
+    let one = layout.categories.len() == 1 && layout.complete;
+    let used = (0..=layout.unseen()).filter(|cell| {
+        let wanted = !optional.contains(cell) || (one && *cell == layout.unseen());
+        wanted || reference[*cell] + current[*cell] > 0
+    });
     used.map(|cell| (reference[cell], current[cell])).unzip()
 }
 
@@ -135,17 +139,12 @@ fn measure(
             )
         }
         _ => {
-            let scale = if spec.metric == Metric::WassersteinNormalized {
-                match range.filter(|range| range.std > 0.0) {
-                    Some(range) => 1.0 / range.std,
-                    None => {
-                        answer.reason = Some("the reference is constant, so it has no scale".to_owned());
-                        return answer;
-                    }
-                }
-            } else {
-                1.0
+            // The cells of a constant have no width: any shift away from it would measure as 0.
+            let Some(range) = range.filter(|range| range.std > 0.0) else {
+                answer.reason = Some("the reference is constant, so its cells have no width".to_owned());
+                return answer;
             };
+            let scale = if spec.metric == Metric::WassersteinNormalized { 1.0 / range.std } else { 1.0 };
             let value = ecdf::wasserstein_binned(edges, reference, current);
             let p = ecdf::ks_binned(reference, current).and_then(|d| ecdf::ks_p_value(d, n, m));
             (

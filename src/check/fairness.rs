@@ -10,7 +10,8 @@ use crate::sketch::{GroupOutcomes, Layout};
 use crate::stats::fairness::{self, Rate};
 use crate::stats::interval;
 
-/// One answer per attribute or intersection; for `selection_rate`, one per group.
+/// One answer per attribute or intersection; for `selection_rate`, one per group that has rows, and
+/// one without a value where none has.
 pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>, layout: &Layout) -> Vec<Answer> {
     let Target::Groups(groups) = &spec.target else {
         return Vec::new();
@@ -41,6 +42,11 @@ fn selection_rates(
     reference: Option<&[GroupOutcomes]>,
 ) -> Vec<Answer> {
     let scope = |value: &String| Scope::Group { group: group.name.clone(), values: vec![value.clone()] };
+    if outcomes.iter().all(|outcome| outcome.n == 0) {
+        // Silence would leave a policy with its last answer for as long as the traffic stays away.
+        let nobody = Scope::Group { group: group.name.clone(), values: Vec::new() };
+        return vec![Answer::undefined(nobody, 0, "no group has rows")];
+    }
     let numbered = group.values.iter().zip(outcomes).enumerate();
     numbered
         .filter(|(_, (_, outcome))| outcome.n > 0)
@@ -106,6 +112,7 @@ fn compare(
         compared.as_ref().map(|compared| compared.value),
         compared.as_ref().map(|compared| compared.interval),
     );
+    answer.note = (!left.is_empty()).then(|| format!("left out, being too small: {}", left_out()));
     if let Some(reference) = reference {
         let rates = |kind: &Rates| taken.iter().map(|i| kind(&reference[*i])).collect::<Vec<Rate>>();
         let kinds: Vec<Vec<Rate>> = kinds.iter().map(rates).collect();

@@ -17,6 +17,9 @@ pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>, layout: &Layout) -> V
         .filter_map(|index| {
             let column = &layout.columns[*index];
             let scope = column_scope(column);
+            if let Some(reason) = unknowable(spec.metric, &column.layout) {
+                return Some(Answer::undefined(scope, 0, reason));
+            }
             let (k, n) = share(spec.metric, &column.layout, asked.summary.columns[*index].as_slice())?;
             let reference = asked.profile.and_then(|profile| {
                 share(spec.metric, &column.layout, profile.summary.columns[*index].as_slice())
@@ -36,6 +39,19 @@ pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>, layout: &Layout) -> V
         .collect()
 }
 
+/// Why the reference cannot tell which values are new to it. A share of 0 would claim that none is.
+fn unknowable(metric: Metric, layout: &ColumnLayout) -> Option<&'static str> {
+    match (metric, layout) {
+        (Metric::UnseenRate, ColumnLayout::Categorical(layout)) if !layout.complete => {
+            Some("the reference has more distinct values than it remembers, so none can be called unseen")
+        }
+        (Metric::OutOfRangeRate, ColumnLayout::Numeric(layout)) if layout.bounds.is_empty() => {
+            Some("the reference has no value of this column, so no range")
+        }
+        _ => None,
+    }
+}
+
 /// Counted values and all values of a rate; none where the metric is not defined for the column.
 fn share(metric: Metric, layout: &ColumnLayout, counts: &[u64]) -> Option<(u64, u64)> {
     let rows: u64 = counts.iter().sum();
@@ -49,7 +65,7 @@ fn share(metric: Metric, layout: &ColumnLayout, counts: &[u64]) -> Option<(u64, 
         (Metric::NullRate, _) => Some((null, rows)),
         (Metric::InvalidRate, _) => Some((invalid + nan, rows)),
         (Metric::UnseenRate, ColumnLayout::Categorical(layout)) => Some((counts[layout.unseen()], present)),
-        (Metric::OutOfRangeRate, ColumnLayout::Numeric(layout)) if !layout.bounds.is_empty() => {
+        (Metric::OutOfRangeRate, ColumnLayout::Numeric(layout)) => {
             Some((counts[0] + counts[layout.value_cells() - 1], present))
         }
         _ => None,

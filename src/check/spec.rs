@@ -72,6 +72,8 @@ pub(super) struct Answer {
     pub(super) n_reference: Option<u64>,
     /// Why there is no value, or why the value must not be judged.
     pub(super) reason: Option<String>,
+    /// What a reader has to know about the value, which can be judged all the same.
+    pub(super) note: Option<String>,
 }
 
 impl Answer {
@@ -86,6 +88,7 @@ impl Answer {
             n,
             n_reference: None,
             reason: Some(reason.into()),
+            note: None,
         }
     }
 
@@ -125,6 +128,10 @@ impl CheckSpec {
                 let (verdict, reason) = self.judge(bound, value, interval, answer.n, answer.reason);
                 (Some(verdict), reason)
             }
+        };
+        let reason = match (reason, answer.note) {
+            (Some(reason), Some(note)) => Some(format!("{reason}; {note}")),
+            (reason, note) => reason.or(note),
         };
         Finding {
             tenant: asked.key.tenant.clone(),

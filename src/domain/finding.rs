@@ -120,7 +120,8 @@ pub struct Finding {
     pub bound: Option<Bound>,
     /// The answer; none for a check that is only shown.
     pub verdict: Option<Verdict>,
-    /// Why the verdict is `insufficient` or the value undefined; else empty.
+    /// Why the verdict is `insufficient` or the value undefined; also which groups were too small to
+    /// be compared. Else empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

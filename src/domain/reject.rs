@@ -46,8 +46,10 @@ reasons! {
     MissingTime = "missing_time";
     /// The request id is mapped, but absent or null.
     MissingId = "missing_id";
-    /// The model, version or tenant has a name longer than any sane one.
-    NameTooLong = "name_too_long";
+    /// The version or tenant has a name that is longer than any sane one, or holds control characters.
+    InvalidName = "invalid_name";
+    /// The model has as many live versions as are watched; this would be a further one.
+    TooManyVersions = "too_many_versions";
     /// A field that the record cannot do without has a value of the wrong type.
     WrongType = "wrong_type";
     /// The event time cannot be read in the configured unit.

@@ -12,8 +12,10 @@ use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
 use crate::domain::{
-    Decision, EventTime, Finding, ModelId, ModelKey, SourcePartition, Verdict, open_incidents,
+    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict,
+    Version, open_incidents,
 };
+use crate::policy::identity::decision_id;
 use crate::policy::{PolicyMachine, PolicySpec, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
@@ -75,9 +77,21 @@ impl KeyState {
         self.serves_still(end) || self.policies.iter().any(|machine| machine.incident().is_some())
     }
 
+    /// Whether no window is about it until its next row.
+    fn dormant(&self) -> bool {
+        self.served_until.is_none() && self.policies.iter().all(PolicyMachine::at_rest)
+    }
+
     fn serves_still(&self, end: EventTime) -> bool {
         self.served_until.is_some_and(|until| until + self.spec.memory() >= end)
     }
+}
+
+/// What versions take over from each other: a tenant's model, or one segment of it.
+type Service = (Option<Tenant>, ModelId, Segment);
+
+fn service(key: &ModelKey) -> Service {
+    (key.tenant.clone(), key.model.clone(), key.segment.clone())
 }
 
 /// The policies of a key, as what was decided about it leaves them.
@@ -119,6 +133,8 @@ pub struct Evaluator {
     complete_from: EventTime,
     /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
     past: Vec<Decision>,
+    /// Incidents of earlier runs that no policy, model or profile of this one will follow.
+    orphaned: Vec<Decision>,
 }
 
 impl Evaluator {
@@ -132,6 +148,7 @@ impl Evaluator {
             given_out: EventTime::MIN,
             complete_from: EventTime::MIN,
             past: Vec::new(),
+            orphaned: Vec::new(),
         }
     }
 
@@ -147,10 +164,16 @@ impl Evaluator {
         self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
         self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
         for open in open_incidents(&past) {
-            if let Some(spec) = self.models.get(&open.key.model)
-                && spec.profile_hash() == open.key.profile
-            {
-                self.keys.entry(open.key.clone()).or_insert_with(|| KeyState::new(spec, &open.key, &past));
+            let follows = |spec: &&Arc<ModelSpec>| {
+                spec.profile_hash() == open.key.profile
+                    && spec.policies.iter().any(|policy| policy.name == open.policy)
+            };
+            match self.models.get(&open.key.model).filter(follows) {
+                Some(spec) => {
+                    let state = || KeyState::new(spec, &open.key, &past);
+                    self.keys.entry(open.key.clone()).or_insert_with(state);
+                }
+                None => self.orphaned.push(open.clone()),
             }
         }
         self.past.splice(0..0, past);
@@ -206,6 +229,12 @@ impl Evaluator {
             until = self.last_window_end();
         }
         let mut evaluated = Evaluated::default();
+        for open in std::mem::take(&mut self.orphaned) {
+            // Nobody can say any more whether it recovers, and an open incident forbids the next.
+            let withdrawn = withdrawn(&open);
+            self.past.push(withdrawn.clone());
+            evaluated.decisions.push(withdrawn);
+        }
         let Some(until) = until else {
             return evaluated;
         };
@@ -237,7 +266,12 @@ impl Evaluator {
         self.watermarks.advance()
     }
 
-    /// Every key, ordered.
+    /// Every key that is kept, ordered.
+    pub fn live(&self) -> impl Iterator<Item = &ModelKey> {
+        self.keys.keys()
+    }
+
+    /// Every key as it stands, ordered.
     pub fn keys(&self) -> impl Iterator<Item = KeyView<'_>> {
         self.keys.iter().map(|(key, state)| KeyView {
             key,
@@ -274,9 +308,15 @@ impl Evaluator {
         self.keys
             .values()
             .filter_map(|state| {
-                // Before the first evaluation, time begins with the key's first pane.
-                let first = state.panes.keys().next().copied();
-                let after = if self.closed == EventTime::MIN { first? } else { self.closed };
+                // A key that is not asked about waits for its next pane, and so does a key before the
+                // first evaluation: a gap in event time is not walked through slide by slide.
+                let waits = self.closed == EventTime::MIN || state.dormant();
+                let after = if waits {
+                    let open = self.closed - state.spec.pane + TICK;
+                    self.closed.max(*state.panes.range(open..).next()?.0)
+                } else {
+                    self.closed
+                };
                 state.spec.windows().iter().map(|window| window.next_end(after)).min()
             })
             .min()
@@ -295,13 +335,13 @@ impl Evaluator {
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
         let live = end > self.given_out;
-        // Which models have any row in which of the windows.
-        let mut serving: BTreeSet<(ModelId, WindowSpec)> = BTreeSet::new();
+        // Which versions have a row in which of the windows.
+        let mut serving: BTreeMap<(Service, WindowSpec), BTreeSet<Version>> = BTreeMap::new();
         for (key, state) in &self.keys {
             for window in state.spec.windows() {
                 let span = window.ending(end);
                 if state.panes.range(span.start..span.end).next().is_some() {
-                    serving.insert((key.model.clone(), window));
+                    serving.entry((service(key), window)).or_default().insert(key.version.clone());
                 }
             }
         }
@@ -338,7 +378,9 @@ impl Evaluator {
                 }
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
-                let elsewhere = summary.rows == 0 && serving.contains(&(key.model.clone(), window));
+                let others = serving.get(&(service(key), window));
+                let elsewhere = summary.rows == 0
+                    && others.is_some_and(|versions| versions.iter().any(|other| *other != key.version));
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
                 for check in spec.checks.iter().filter(|check| check.window == window) {
                     if check.segments || key.segment == crate::domain::Segment::All {
@@ -383,3 +425,15 @@ impl Evaluator {
 
 /// The unit of event time.
 const TICK: Duration = Duration::from_millis(1);
+
+/// The end of an incident that is not followed any more.
+fn withdrawn(open: &Decision) -> Decision {
+    let kind = DecisionKind::Withdrawn;
+    Decision {
+        id: decision_id(kind, &open.policy, &open.key, open.since),
+        kind,
+        actions: Vec::new(),
+        evidence: Vec::new(),
+        ..open.clone()
+    }
+}

@@ -53,6 +53,10 @@ impl<F: Write, D: Write> Sink for Lines<F, D> {
         line(&mut self.findings, json, "a finding")
     }
 
+    fn is_passing(_: &Error) -> bool {
+        false
+    }
+
     fn flush(&mut self, _: Duration) -> Result<(), Error> {
         self.findings.flush().map_err(|source| Error::Write { what: "findings", source })?;
         self.dead_letters.flush().map_err(|source| Error::Write { what: "dead letters", source })

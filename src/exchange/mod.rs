@@ -85,6 +85,9 @@ pub trait Sink {
 
     /// Returns when everything taken so far has been delivered, or says what was not.
     fn flush(&mut self, timeout: Duration) -> Result<(), Self::Error>;
+
+    /// Whether waiting may cure the error: what was sent is still on its way.
+    fn is_passing(error: &Self::Error) -> bool;
 }
 
 #[cfg(test)]

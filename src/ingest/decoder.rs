@@ -18,6 +18,11 @@ const NAME_BYTES: usize = 256;
 /// Up to this many models of a topic are searched one by one.
 const FEW_MODELS: usize = 8;
 
+/// Whether a version or tenant is one that can be kept, shown and hashed.
+fn sane(name: &str) -> bool {
+    name.len() <= NAME_BYTES && !name.contains(char::is_control)
+}
+
 /// What a record may be at most.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -233,10 +238,13 @@ impl Decoder {
                         format!("the version is no text{}", in_row(row)),
                     ));
                 }
-                _ if text.len() > NAME_BYTES || self.tenant_bytes(spec, row) > NAME_BYTES => {
+                _ if !sane(text) || !self.tenant_is_sane(spec, row) => {
                     return Err(Rejected::new(
-                        RejectReason::NameTooLong,
-                        format!("the version or tenant is longer than {NAME_BYTES} bytes{}", in_row(row)),
+                        RejectReason::InvalidName,
+                        format!(
+                            "the version or tenant is longer than {NAME_BYTES} bytes, or holds control characters{}",
+                            in_row(row)
+                        ),
                     ));
                 }
                 _ if text.is_empty() => {
@@ -261,8 +269,8 @@ impl Decoder {
         Ok(())
     }
 
-    fn tenant_bytes(&self, model: &Resolved, row: usize) -> usize {
-        model.tenant.as_ref().map_or(0, |tenant| self.value(tenant, row).1.len())
+    fn tenant_is_sane(&self, model: &Resolved, row: usize) -> bool {
+        model.tenant.as_ref().is_none_or(|tenant| sane(self.value(tenant, row).1))
     }
 
     fn check_time(&self, time: EventTime, now: i64) -> Result<(), Rejected> {

@@ -163,14 +163,15 @@ impl PolicyMachine {
         let mut fresh: BTreeMap<&str, (Verdict, Verdict)> = BTreeMap::new();
         for finding in findings {
             let verdict = finding.verdict.unwrap_or(Verdict::Insufficient);
-            let clear = match (spec.clear_bounds.get(&finding.check), finding.interval, finding.value) {
-                // Too little data under the bound is too little under the other.
-                _ if verdict == Verdict::Insufficient && !straddles(finding) => Verdict::Insufficient,
-                (None, ..) => verdict,
-                (Some(bound), Some([low, high]), _) => bound.judge(low, high),
-                // A count has no sampling error, and no interval.
-                (Some(bound), None, Some(value)) => bound.judge(value, value),
-                (Some(_), None, None) => Verdict::Insufficient,
+            // A clear bound lies inside the check's own, so it can only turn a pass into less.
+            let clear = match (spec.clear_bounds.get(&finding.check), verdict) {
+                (Some(bound), Verdict::Pass) => match (finding.interval, finding.value) {
+                    (Some([low, high]), _) => bound.judge(low, high),
+                    // A count has no sampling error, and no interval.
+                    (None, Some(value)) => bound.judge(value, value),
+                    (None, None) => Verdict::Insufficient,
+                },
+                (_, verdict) => verdict,
             };
             let entry = fresh.entry(&finding.check).or_insert((Verdict::Pass, Verdict::Pass));
             *entry = (combine([entry.0, verdict]), combine([entry.1, clear]));
@@ -196,15 +197,6 @@ impl PolicyMachine {
         self.passes = 0;
         self.silent = 0;
     }
-}
-
-/// Whether a finding is insufficient only because its interval reaches over its bound; under another
-/// bound it may not.
-fn straddles(finding: &Finding) -> bool {
-    let reaches = |bound: crate::domain::Bound, [low, high]: [f64; 2]| {
-        bound.judge(low, high) == Verdict::Insufficient
-    };
-    matches!((finding.bound, finding.interval), (Some(bound), Some(interval)) if reaches(bound, interval))
 }
 
 /// One verdict for several: a breach anywhere is a breach, a pass needs a pass everywhere.

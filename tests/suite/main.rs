@@ -10,6 +10,7 @@ mod demo;
 mod demo_story;
 mod engine;
 mod files;
+mod files_profile;
 mod floors;
 mod http;
 mod kafka_mock;

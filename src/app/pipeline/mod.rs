@@ -2,6 +2,7 @@
 //! clock and does no I/O, so that `run`, `replay`, the demo and the tests share every line of it.
 
 mod pictures;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::ingest::source::{Assigned, Commit, RawRecord, SourceEvent};
 use crate::record::BatchBuilder;
 
 use pictures::Pictures;
+use versions::Versions;
 
 /// Rows that are collected before they are counted together.
 const BATCH_ROWS: usize = 8_192;
@@ -71,6 +73,7 @@ pub struct Pipeline {
     observer: Observer,
     evaluator: Evaluator,
     pictures: Pictures,
+    versions: Versions,
     /// A partition was taken away: what was counted from it cannot be told apart any more.
     interrupted: bool,
     /// Decisions of earlier runs, oldest first, until the evaluator has them.
@@ -105,6 +108,7 @@ impl Pipeline {
             observer: Observer::default(),
             evaluator: Evaluator::new(models.into_values()),
             pictures: Pictures::default(),
+            versions: Versions::default(),
             interrupted: false,
             past,
         }
@@ -207,6 +211,18 @@ impl Pipeline {
         let Some(builder) = lane.and_then(|lane| self.lanes[lane].builders.get_mut(model)) else {
             return;
         };
+        let id = &topic.models[model].id;
+        let room = |row| self.versions.admit(id, decoded.tenant(row), decoded.version(row));
+        if !(0..decoded.times().len()).all(room) {
+            if fresh {
+                topic.accounting.records += 1;
+                topic.accounting.rejected += 1;
+                *topic.rejected.entry(RejectReason::TooManyVersions).or_default() += 1;
+                let detail = format!("the model has {} live versions already", versions::MOST);
+                rejects(record, &Rejected { reason: RejectReason::TooManyVersions, detail });
+            }
+            return;
+        }
         let mut used = 0;
         for (row, time) in decoded.times().iter().enumerate() {
             if self.observer.admit(record.partition, record.offset, *time) {
@@ -247,6 +263,7 @@ impl Pipeline {
         }
         let evaluated = self.evaluator.advance(&progress);
         self.observer.closed(self.evaluator.given_out_until());
+        self.versions.renew(self.evaluator.live());
         self.pictures.take(&evaluated);
         evaluated
     }

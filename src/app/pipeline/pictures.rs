@@ -1,7 +1,7 @@
 //! Pictures of a pipeline for those who only look: the newest finding of each kind, the recent ones,
 //! and counts of verdicts, in bounded memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Pipeline;
@@ -98,7 +98,9 @@ impl Pipeline {
             })
             .collect();
         // A version that is not watched any more is not shown any more.
-        self.pictures.latest.retain(|(key, ..), _| models.iter().any(|model| model.key == *key));
+        let live: BTreeSet<&ModelKey> = models.iter().map(|model| &model.key).collect();
+        self.pictures.latest.retain(|(key, ..), _| live.contains(key));
+        self.pictures.evaluations.retain(|(key, ..), _| live.contains(key));
         let (panes, pane_bytes) = self.evaluator.held();
         View {
             taken_at: now,
