@@ -2,6 +2,7 @@
 //! configuration or bad arguments.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,7 +60,7 @@ enum Command {
     Profile(ProfileArgs),
     /// Runs the engine over files (NDJSON, CSV, Parquet) and writes findings and decisions.
     #[command(
-        after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 2: a check found a breach."
+        after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 1: failure, or no record could be used. 2: a check found a breach."
     )]
     Replay(ReplayArgs),
     /// Prints the JSON Schema of the configuration, for editors.
@@ -117,7 +118,8 @@ struct ReplayArgs {
     /// The topic whose mapping reads the files, where the configuration has several.
     #[arg(long)]
     topic: Option<String>,
-    /// For rows without a time: that of the first row, and the step to the next.
+    /// Event times by row number instead of the mapped ones: that of the first row of each file, and
+    /// the step to the next.
     #[arg(long, value_name = "START,STEP", value_parser = row_time)]
     row_time: Option<RowTime>,
 }
@@ -126,6 +128,9 @@ fn row_time(text: &str) -> Result<RowTime, String> {
     let (start, every) = text.split_once(',').ok_or("write START,STEP, such as 2026-01-01T00:00:00Z,1s")?;
     let start: EventTime = start.parse().map_err(|error: &str| error.to_owned())?;
     let every = humantime::parse_duration(every).map_err(|error| error.to_string())?;
+    if every.is_zero() {
+        return Err("the step from row to row is above zero".to_owned());
+    }
     Ok(RowTime { start, every })
 }
 
@@ -172,10 +177,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             };
             let report = replay(&config, &options, &BTreeMap::new())?;
             println!("{report}");
-            Ok(if report.breached() { ExitCode::from(BREACH) } else { ExitCode::SUCCESS })
+            Ok(match (report.used_any(), report.breached()) {
+                (false, _) => ExitCode::FAILURE,
+                (true, true) => ExitCode::from(BREACH),
+                (true, false) => ExitCode::SUCCESS,
+            })
         }
         Command::Schema => {
-            println!("{}", serde_json::to_string_pretty(&config::schema())?);
+            let schema = serde_json::to_string_pretty(&config::schema())?;
+            // Whoever reads may stop early, as `head` does.
+            match writeln!(std::io::stdout(), "{schema}") {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                result => result.context("cannot write the schema")?,
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -223,6 +237,10 @@ fn daemon(path: &Path) -> anyhow::Result<()> {
 
 fn validate(path: &Path) -> anyhow::Result<ExitCode> {
     let config = load(path)?;
+    if let Err(error) = wiring::check(&config) {
+        eprintln!("{error:#}");
+        return Ok(ExitCode::from(BAD_CONFIGURATION));
+    }
     if let Err(errors) = compile::topics(&config, &BTreeMap::new()) {
         for error in &errors {
             eprintln!("{:#}", anyhow::Error::msg(chain(error)));
@@ -264,6 +282,9 @@ fn profile(args: &ProfileArgs) -> anyhow::Result<()> {
     println!("{} rows of {} frozen as {}", frozen.profile.rows, args.model, frozen.profile.hash);
     for note in &frozen.profile.notes {
         println!("note: {note}");
+    }
+    if frozen.others > 0 {
+        println!("note: {} records of other models were left out", frozen.others);
     }
     if let Some(first) = &frozen.first_rejected {
         println!(

@@ -108,9 +108,10 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
-/// The same for files, which have no wall time to be held against.
+/// The same for files, whose rows may be as old as they like. A time ahead of the clock is a mistake
+/// there too, and one such row would make all rows after it late.
 pub fn file_limits(config: &Config) -> Limits {
-    Limits { max_future: None, max_age: None, ..limits(config) }
+    Limits { max_age: None, ..limits(config) }
 }
 
 /// Columns and mapping of `model`.

@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 
 use super::compile::{ModelPlan, file_limits, plan};
 use crate::config::Config;
-use crate::domain::SourcePartition;
-use crate::ingest::decoder::Decoder;
+use crate::domain::{RejectReason, SourcePartition};
+use crate::ingest::decoder::{Decoder, Limits, Rejected};
 use crate::ingest::mapping::{FieldSource, ModelMapping, TopicMapping};
 use crate::ingest::source::RawRecord;
 use crate::ingest::time::TimeUnit;
@@ -31,13 +31,19 @@ pub struct Frozen {
     pub rejected: u64,
     /// The first of them: file, row, why.
     pub first_rejected: Option<String>,
+    /// Records of other models, which were left out.
+    pub others: u64,
 }
 
 /// Collects reference records of one model.
 #[derive(Debug)]
 pub struct Freezer {
     plan: ModelPlan,
+    /// Reads records that name their model, as the model's first topic does.
     decoder: Decoder,
+    /// Reads records that name none: reference files often hold one model's rows only.
+    nameless: Decoder,
+    others: u64,
     partition: SourcePartition,
     builder: BatchBuilder,
     batches: Vec<InferenceBatch>,
@@ -59,9 +65,17 @@ impl Freezer {
             id: None,
             ..plan.mapping.clone()
         };
-        let topic = TopicMapping { model: FieldSource::Literal(model.to_owned()), models: vec![mapping] };
+        let configured = config.require_model(model)?;
+        let named = config.topics.iter().find(|topic| configured.topics.contains(&topic.name));
+        let literal = FieldSource::Literal(model.to_owned());
+        let decoder = |source: FieldSource| {
+            let topic = TopicMapping { model: source, models: vec![mapping.clone()] };
+            Decoder::new(&topic, Limits { max_future: None, ..file_limits(config) })
+        };
         Ok(Self {
-            decoder: Decoder::new(&topic, file_limits(config)),
+            decoder: decoder(named.map_or_else(|| literal.clone(), |topic| topic.model.clone())),
+            nameless: decoder(literal),
+            others: 0,
             partition: SourcePartition::new("reference", 0),
             builder: BatchBuilder::new(Arc::clone(&plan.schema)),
             batches: Vec::new(),
@@ -75,7 +89,13 @@ impl Freezer {
     pub fn take(&mut self, value: &[u8], place: impl FnOnce() -> String) {
         let record =
             RawRecord { partition: &self.partition, offset: 0, key: None, value: Some(value), headers: &[] };
-        match self.decoder.decode(&record, 0) {
+        let missing = |why: &Rejected| why.reason == RejectReason::MissingModel;
+        let decoder = match self.decoder.decode(&record, 0) {
+            Err(why) if missing(&why) => &mut self.nameless,
+            _ => &mut self.decoder,
+        };
+        match decoder.decode(&record, 0) {
+            Err(why) if why.reason == RejectReason::UnknownModel => self.others += 1,
             Ok(decoded) => {
                 for (row, time) in decoded.times().iter().enumerate() {
                     self.builder.append(*time, None, decoded.version(row), decoded.cells(row));
@@ -98,9 +118,9 @@ impl Freezer {
     /// When no record could be used.
     pub fn finish(mut self) -> anyhow::Result<Frozen> {
         self.batches.push(self.builder.finish());
-        let (rejected, first_rejected) = (self.rejected, self.first_rejected);
+        let (rejected, first_rejected, others) = (self.rejected, self.first_rejected, self.others);
         match (profile::build(&self.plan.schema, &self.batches, &self.plan.options), first_rejected) {
-            (Ok(profile), first_rejected) => Ok(Frozen { profile, rejected, first_rejected }),
+            (Ok(profile), first_rejected) => Ok(Frozen { profile, rejected, first_rejected, others }),
             (Err(error), Some(first)) => {
                 bail!("{error}; {rejected} records could not be read, the first at {first}")
             }

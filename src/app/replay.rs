@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::clock::now_millis;
 use super::compile::{file_limits, topics};
 use super::files::{FileSource, ROW_TIME, RowTime};
 use super::pipeline::{Pipeline, TopicSpec};
@@ -22,6 +23,7 @@ use crate::ingest::mapping::FieldSource;
 use crate::ingest::source::Source;
 use crate::ingest::time::TimeUnit;
 use crate::profile::Profile;
+use crate::query::files::Rows;
 
 /// Rows between two evaluations: panes close as they would in a stream, and memory stays bounded.
 const ROWS_PER_STEP: usize = 20_000;
@@ -59,6 +61,28 @@ pub struct Report {
 }
 
 impl Report {
+    /// What makes the result worth less than it looks.
+    pub fn warnings(&self) -> Vec<String> {
+        let Accounting { rows, late_rows, used, records, .. } = self.accounting;
+        let mut warnings = Vec::new();
+        if used == 0 {
+            warnings.push(format!("none of {records} records could be used; nothing was judged"));
+        } else if !self.findings.keys().any(|verdict| ["pass", "breach"].contains(verdict)) {
+            warnings.push("no check had enough data to pass or to breach".to_owned());
+        }
+        if late_rows * 20 > rows {
+            warnings.push(format!(
+                "{late_rows} of {rows} rows were late: sort the file by event time, or raise the topic's `allowed_lateness`"
+            ));
+        }
+        warnings
+    }
+
+    /// Whether any record could be used at all.
+    pub fn used_any(&self) -> bool {
+        self.accounting.used > 0
+    }
+
     /// Whether any check answered `breach`.
     pub fn breached(&self) -> bool {
         self.findings.get(Verdict::Breach.name()).is_some_and(|count| *count > 0)
@@ -83,6 +107,9 @@ impl std::fmt::Display for Report {
         }
         writeln!(f, "findings   {}", named(&self.findings))?;
         write!(f, "decisions  {}", named(&self.decisions))?;
+        for warning in self.warnings() {
+            write!(f, "\nwarning    {warning}")?;
+        }
         for file in &self.files {
             write!(f, "\nwritten    {}", file.display())?;
         }
@@ -100,10 +127,15 @@ pub fn replay(
     profiles: &BTreeMap<String, Profile>,
 ) -> anyhow::Result<Report> {
     let topic = topic(config, options, profiles)?;
+    for input in &options.inputs {
+        // Before anything is written: a replay that cannot begin must leave the last one's results.
+        Rows::open(input)?;
+    }
+    let now = now_millis();
     std::fs::create_dir_all(&options.output)
         .with_context(|| format!("cannot make the folder {}", options.output.display()))?;
     let create = |name: &str| -> anyhow::Result<(PathBuf, BufWriter<File>)> {
-        let path = options.output.join(name);
+        let path = options.output.join(format!("{name}.part"));
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok((path, BufWriter::new(file)))
     };
@@ -120,7 +152,7 @@ pub fn replay(
     let mut shown = Instant::now();
     while !source.finished() {
         source.poll(ROWS_PER_STEP, Duration::ZERO, &mut |event| {
-            pipeline.handle(event, 0, &mut |record, why| {
+            pipeline.handle(event, now, &mut |record, why| {
                 *report.rejected.entry(why.reason.name().to_owned()).or_default() += 1;
                 let letter = RejectedRecord {
                     partition: record.partition,
@@ -138,7 +170,7 @@ pub fn replay(
         if let Some(error) = failed.take() {
             return Err(error).context("cannot write dead letters");
         }
-        let evaluated = pipeline.evaluate(0);
+        let evaluated = pipeline.evaluate(now);
         // Nothing is committed; this forgets where windows that have closed began.
         pipeline.commits();
         for finding in &evaluated.findings {
@@ -160,6 +192,11 @@ pub fn replay(
     decisions.flush().context("cannot write decisions")?;
     sink.flush(Duration::ZERO)?;
     report.accounting = pipeline.accounting();
+    for path in &mut report.files {
+        let finished = path.with_extension("");
+        std::fs::rename(&*path, &finished).with_context(|| format!("cannot write {}", finished.display()))?;
+        *path = finished;
+    }
     Ok(report)
 }
 

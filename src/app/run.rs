@@ -23,8 +23,10 @@ use crate::ingest::kafka::KafkaSource;
 use crate::profile::Profile;
 use crate::telemetry::Telemetry;
 
-/// How long the broker may take to answer when topics are looked up and made at start.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the broker may take to answer when topics are looked up and made at start, each time, so
+/// that a signal to stop is heard in between; and how often it is asked.
+const START_TIMEOUT: Duration = Duration::from_millis(1_500);
+const START_ATTEMPTS: u32 = 20;
 /// Pause before reading begins again after partitions were taken away.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -104,11 +106,9 @@ impl<'a> Daemon<'a> {
     /// the committed offsets and the audit log.
     pub fn serve(&self) -> anyhow::Result<()> {
         let config = self.start.config;
-        let client = wiring::connection(self.kafka).client_config();
-        let own = wiring::own_topics(self.kafka);
-        self.runtime
-            .block_on(topics::ensure(&client, &own, self.kafka.create_topics, START_TIMEOUT))
-            .context("plimsoll's own topics are not there")?;
+        if !self.ensure_topics()? {
+            return Ok(());
+        }
         let (mut acting, mut past) = self.open_audit()?;
         self.readiness.met("audit");
         let mut sink = Producer::new(&wiring::producer(self.kafka)).context("cannot make a producer")?;
@@ -136,6 +136,36 @@ impl<'a> Daemon<'a> {
                 }
             }
         }
+    }
+
+    /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.
+    fn ensure_topics(&self) -> anyhow::Result<bool> {
+        let client = wiring::connection(self.kafka).client_config();
+        let own = wiring::own_topics(self.kafka);
+        tracing::info!(brokers = self.kafka.brokers, "connecting to Kafka");
+        for attempt in 1..=START_ATTEMPTS {
+            if self.start.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let ensured = topics::ensure(&client, &own, self.kafka.create_topics, START_TIMEOUT);
+            match self.runtime.block_on(ensured) {
+                Ok(()) => return Ok(true),
+                Err(error) if attempt == START_ATTEMPTS => {
+                    return Err(error).with_context(|| {
+                        format!(
+                            "plimsoll's own topics are not there, or {} cannot be reached",
+                            self.kafka.brokers
+                        )
+                    });
+                }
+                Err(error) => tracing::warn!(
+                    brokers = self.kafka.brokers,
+                    error = &error as &dyn std::error::Error,
+                    "Kafka has not answered yet; trying again"
+                ),
+            }
+        }
+        Ok(true)
     }
 
     fn open_audit(&self) -> anyhow::Result<(Acting, Vec<Decision>)> {

@@ -97,6 +97,23 @@ pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
     }
 }
 
+/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.
+///
+/// # Errors
+/// The first of them, with its place.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    if let Some(kafka) = &config.kafka {
+        source(kafka, config).to_client_config().context("kafka")?;
+    }
+    for action in &config.actions {
+        if let config::Target::Webhook(webhook) = &action.target {
+            webhook::Secret::new(webhook.secret.expose())
+                .with_context(|| format!("actions[{}].webhook.secret", action.name))?;
+        }
+    }
+    Ok(())
+}
+
 /// What the daemon logs.
 pub fn logging(log: &config::Log) -> logging::Config {
     let format = match log.format {

@@ -278,7 +278,7 @@ catalogue! {
         PolicyState = "plimsoll_policy_state" Gauge None [tenant model model_version policy] Series::PerCheck;
         /// End of the window in which the open incident began; absent without an incident.
         IncidentStart = "plimsoll_incident_start_timestamp_seconds" Gauge Seconds [tenant model model_version policy] Series::PerCheck;
-        /// Decisions by kind: qualified, violated, cleared.
+        /// Decisions by kind: qualified, violated, cleared, withdrawn.
         Decisions = "plimsoll_decisions_total" Counter None [model policy kind] Series::PerAction;
     }
     "Drift" {

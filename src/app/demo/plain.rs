@@ -140,7 +140,7 @@ pub fn summary(view: &View, status: &DemoStatus, outcome: &Outcome) -> String {
             "    {}: began {began}, {}, {}",
             found.planted.name,
             when("violated", &found.violated),
-            when("cleared", &found.cleared)
+            when(found.cleared.as_ref().map_or("cleared", |end| end.kind.name()), &found.cleared)
         ));
     }
     for decision in &outcome.unexpected {
