@@ -92,7 +92,7 @@ impl NameColumn {
 #[derive(Debug)]
 enum ColumnBuilder {
     Numbers(Float64Builder),
-    Names(NameColumn),
+    Names(Box<NameColumn>),
 }
 
 /// Builds batches of one model's records.
@@ -115,7 +115,7 @@ impl BatchBuilder {
             .iter()
             .map(|column| match column.kind {
                 Kind::Numeric => ColumnBuilder::Numbers(Float64Builder::new()),
-                Kind::Categorical => ColumnBuilder::Names(NameColumn::default()),
+                Kind::Categorical => ColumnBuilder::Names(Box::default()),
             })
             .collect();
         let invalid = vec![Vec::new(); schema.columns().len()];
