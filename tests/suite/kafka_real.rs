@@ -27,7 +27,6 @@ fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: use tests/kafka/run.sh"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test that waits for ever says nothing")]
 fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
@@ -80,7 +79,6 @@ fn assert_same(expected: &[String], found: &[String]) {
 }
 
 /// Waits until every expected finding was given out, then a little longer for what should not come.
-#[expect(clippy::disallowed_methods, reason = "a test that waits for ever says nothing")]
 fn settled(setting: &Setting, expected: &Expected, daemon: &mut Daemon) {
     let start = Instant::now();
     loop {
