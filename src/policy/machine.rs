@@ -97,7 +97,8 @@ impl PolicyMachine {
         }
     }
 
-    /// Takes one step: the machine afterwards, and what the policy then wants.
+    /// Takes one step: the machine afterwards, and what the policy then wants. What is known from
+    /// before the step is to be taken up first.
     pub fn step(mut self, spec: &PolicySpec, key: &ModelKey, step: Step<'_>) -> (Self, Vec<Decision>) {
         let mine = || step.findings.iter().filter(|finding| spec.checks.contains(&finding.check));
         if mine().next().is_none() {
@@ -210,4 +211,106 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
         };
     }
     combined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Bound, Metric, Scope, Segment, Window};
+    use crate::policy::KOfN;
+
+    fn spec() -> PolicySpec {
+        PolicySpec {
+            name: "fair".into(),
+            checks: vec!["ratio".into()],
+            violate: KOfN { k: 2, n: 3 },
+            clear_windows: 2,
+            clear_bounds: BTreeMap::new(),
+            qualify_windows: 2,
+            actions: vec![],
+        }
+    }
+
+    fn key() -> ModelKey {
+        let version = "v2".into();
+        ModelKey { tenant: None, model: "credit".into(), version, segment: Segment::All, profile: None }
+    }
+
+    fn step(machine: &mut PolicyMachine, second: i64, verdict: Verdict, live: bool) -> Vec<Decision> {
+        let at = EventTime::from_millis(second * 1000);
+        let finding = Finding {
+            tenant: None,
+            model: "credit".into(),
+            version: "v2".into(),
+            window: Window { start: at, end: at },
+            check: "ratio".into(),
+            metric: Metric::SelectionRateRatio,
+            segment: Segment::All,
+            scope: Scope::Model {},
+            reference: None,
+            revision: 0,
+            value: None,
+            interval: None,
+            p_value: None,
+            expected: None,
+            n: 100,
+            n_reference: None,
+            bound: "<= 1".parse::<Bound>().ok(),
+            verdict: Some(verdict),
+            reason: None,
+        };
+        machine.take_up(EventTime::from_millis(second * 1000 - 1));
+        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, live };
+        let (next, decisions) = std::mem::take(machine).step(&spec(), &key(), step);
+        *machine = next;
+        decisions
+    }
+
+    /// Passes, an incident, its end, and breaches again.
+    const STORY: &str = "ppppbbbppppbpbbppp";
+
+    fn verdict(letter: char) -> Verdict {
+        if letter == 'b' { Verdict::Breach } else { Verdict::Pass }
+    }
+
+    #[test]
+    fn a_machine_restored_anywhere_decides_what_an_undisturbed_one_does() {
+        let windows: Vec<(i64, Verdict)> = (1..).zip(STORY.chars().map(verdict)).collect();
+        let mut machine = PolicyMachine::default();
+        let whole: Vec<Decision> =
+            windows.iter().flat_map(|(at, verdict)| step(&mut machine, *at, *verdict, true)).collect();
+        let kinds: Vec<&str> = whole.iter().map(|decision| decision.kind.name()).collect();
+        assert_eq!(kinds, ["qualified", "violated", "cleared", "qualified", "violated", "cleared"]);
+
+        for covered in 0..windows.len() {
+            // Decisions may be in the log beyond what was given out, up to each of these.
+            for logged in covered..=windows.len() {
+                let until = EventTime::from_millis(logged as i64 * 1000);
+                let mut machine = PolicyMachine::restored(whole.iter().filter(|past| past.at <= until));
+                let mut decided: Vec<Decision> = Vec::new();
+                // What is read again holds as many windows as the policy counts.
+                for (at, verdict) in &windows[covered.saturating_sub(3)..] {
+                    let live = *at > covered as i64;
+                    decided.extend(step(&mut machine, *at, *verdict, live));
+                }
+                let expected: Vec<&Decision> =
+                    whole.iter().filter(|past| past.at.as_millis() > covered as i64 * 1000).collect();
+                assert_eq!(decided.iter().collect::<Vec<_>>(), expected, "{covered} of {logged}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_incident_of_the_log_is_taken_up_where_the_windows_do_not_lead_to_it_any_more() {
+        let mut machine = PolicyMachine::default();
+        let violated = [1, 2].iter().flat_map(|at| step(&mut machine, *at, Verdict::Breach, true));
+        let violated: Vec<Decision> = violated.collect();
+        let mut machine = PolicyMachine::restored(&violated);
+        assert!(!machine.at_rest(), "it is known to come");
+        assert_eq!(step(&mut machine, 9, Verdict::Pass, true), []);
+        let cleared = step(&mut machine, 10, Verdict::Pass, true);
+        assert_eq!(cleared.iter().map(|decision| decision.kind.name()).collect::<Vec<_>>(), ["cleared"]);
+        assert_eq!(cleared[0].since, violated[0].since);
+        assert!(machine.at_rest());
+    }
 }
