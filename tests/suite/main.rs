@@ -16,6 +16,7 @@ mod http;
 mod kafka_mock;
 mod kafka_real;
 mod metrics;
+mod policies;
 mod replay;
 mod stats;
 mod support;
