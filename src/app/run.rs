@@ -150,7 +150,7 @@ impl<'a> Daemon<'a> {
             let ensured = topics::ensure(&client, &own, self.kafka.create_topics, START_TIMEOUT);
             match self.runtime.block_on(ensured) {
                 Ok(()) => return Ok(true),
-                Err(error) if attempt == START_ATTEMPTS => {
+                Err(error) if attempt == START_ATTEMPTS || error.is_refusal() => {
                     return Err(error).with_context(|| {
                         format!(
                             "plimsoll's own topics are not there, or {} cannot be reached",

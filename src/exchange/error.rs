@@ -105,6 +105,16 @@ impl Error {
             other => Self::Client { reason: other.to_string() },
         }
     }
+
+    /// Whether the broker will not have us, so that asking again is of no use until something is
+    /// changed.
+    pub fn is_refusal(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        matches!(
+            self,
+            Self::Unreachable { code: Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL, .. }
+        )
+    }
 }
 
 /// What to look at, where the answer has one likely cause.
@@ -134,10 +144,4 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
 /// The code inside an rdkafka error, where it has one.
 pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
     error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
-}
-
-/// Whether the code means that the broker will not have us, rather than that it cannot answer now.
-pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL)
 }

@@ -11,10 +11,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext};
 
 use super::Error;
-use super::error::{code_of, is_refusal};
+use super::error::code_of;
 
 /// How long one attempt to ask for a topic may take before faults are looked at.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long faults are waited for.
+const FAULTS: Duration = Duration::from_millis(20);
 
 /// What becomes of old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +134,15 @@ fn exists(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), E
             Ok(metadata) => break metadata,
             Err(error) => error,
         };
-        // Faults of the connection are told to whoever polls.
-        while consumer.poll(Duration::ZERO).is_some() {}
-        let fault = consumer.context().fault().take();
-        let refused = fault.as_ref().is_some_and(|(code, _)| is_refusal(*code));
-        if refused || start.elapsed() >= timeout {
-            return Err(match fault {
-                Some((code, reason)) => Error::Unreachable { reason, code },
-                None => Error::Metadata { topic: topic.to_owned(), code: code_of(&error) },
-            });
+        // Faults of the connection are told to whoever polls, behind lines of the log, which a poll
+        // without patience takes for nothing.
+        while consumer.poll(FAULTS).is_some() {}
+        let error = match consumer.context().fault().clone() {
+            Some((code, reason)) => Error::Unreachable { reason, code },
+            None => Error::Metadata { topic: topic.to_owned(), code: code_of(&error) },
+        };
+        if error.is_refusal() || start.elapsed() >= timeout {
+            return Err(error);
         }
     };
     match metadata.topics().iter().find(|found| found.name() == topic).map(|found| found.error()) {
