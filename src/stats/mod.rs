@@ -8,6 +8,7 @@
 
 pub mod divergence;
 pub mod ecdf;
+pub mod edetector;
 pub mod fairness;
 pub mod interval;
 pub mod noncentral;
