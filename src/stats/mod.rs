@@ -10,9 +10,12 @@ pub mod divergence;
 pub mod ecdf;
 pub mod fairness;
 pub mod interval;
+pub mod limit;
 pub mod noncentral;
+pub mod pair;
 pub mod performance;
 pub mod quantile;
+pub mod sequence;
 pub mod special;
 
 mod beta;
