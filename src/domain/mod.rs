@@ -10,6 +10,7 @@ pub mod key;
 pub mod metric;
 pub mod position;
 pub mod reject;
+pub mod sequential;
 pub mod time;
 
 pub use accounting::Accounting;
@@ -20,4 +21,5 @@ pub use key::{ModelId, ModelKey, ProfileHash, Segment, Tenant, Version};
 pub use metric::{Metric, Task};
 pub use position::{Positions, SourcePartition};
 pub use reject::RejectReason;
+pub use sequential::{Evidence, Sequential};
 pub use time::EventTime;
