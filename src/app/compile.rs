@@ -394,6 +394,7 @@ fn policy_spec(policy: &config::Policy) -> PolicySpec {
     PolicySpec {
         name: policy.name.clone(),
         checks: policy.checks.clone(),
+        decide: policy.decide,
         violate: KOfN { k: policy.violate_windows as usize, n: policy.violate_of as usize },
         clear_windows: policy.clear_windows as usize,
         clear_bounds: policy.clear_bounds.clone(),

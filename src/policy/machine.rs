@@ -217,12 +217,13 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 mod tests {
     use super::*;
     use crate::domain::{Bound, Metric, Scope, Segment, Window};
-    use crate::policy::KOfN;
+    use crate::policy::{Decide, KOfN};
 
     fn spec() -> PolicySpec {
         PolicySpec {
             name: "fair".into(),
             checks: vec!["ratio".into()],
+            decide: Decide::Window,
             violate: KOfN { k: 2, n: 3 },
             clear_windows: 2,
             clear_bounds: BTreeMap::new(),
