@@ -17,7 +17,7 @@ use plimsoll::app::demo::drive;
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
-use plimsoll::app::{compile, profiling, wiring};
+use plimsoll::app::{budget, compile, profiling, wiring};
 use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
 use plimsoll::telemetry::logging;
