@@ -65,17 +65,19 @@ actions:
 
 fn read(text: &str) -> Value {
     let file = ::config::File::from_str(text, ::config::FileFormat::Yaml);
-    ::config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap()
+    let layers = ::config::Config::builder().add_source(file).build().expect("the file is YAML");
+    layers.try_deserialize().expect("YAML is JSON here")
 }
 
 /// Whole files: their documents, and where they lie.
 fn documents() -> Vec<(Value, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let commented = root.join("config/plimsoll.yaml");
-    let text = std::fs::read_to_string(&commented).unwrap();
+    let text = std::fs::read_to_string(&commented).expect("the file is part of the project");
     let all = vec![(read(WOVEN), root.join("woven.yaml")), (read(&text), commented)];
     for (document, path) in &all {
-        config::parse(&document.to_string(), path, [("KEY".to_owned(), "x".to_owned())]).unwrap();
+        config::parse(&document.to_string(), path, [("KEY".to_owned(), "x".to_owned())])
+            .expect("the file has no mistake yet");
     }
     all
 }

@@ -43,7 +43,7 @@ fn policy(keys: &str) -> Result<Config, Errors> {
 }
 
 fn policy_errors(keys: &str) -> String {
-    policy(keys).unwrap_err().to_string()
+    policy(keys).expect_err("the policy has a mistake").to_string()
 }
 
 #[test]
