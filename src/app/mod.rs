@@ -2,6 +2,7 @@
 
 pub mod acting;
 pub mod clock;
+pub mod comparing;
 pub mod compile;
 pub mod daemon;
 pub mod demo;

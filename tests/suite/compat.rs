@@ -1,6 +1,9 @@
-//! The numbers of other tools on public data, against what those tools gave for it.
+//! The numbers of other tools on public data, against what those tools gave for it; and the command
+//! that shows them beside plimsoll's own.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod command;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,14 +38,18 @@ fn relative(expected: &Value) -> f64 {
     1e-9 * expected.as_f64().unwrap().abs().max(1e-300)
 }
 
-/// All rows of a file as columns of text, numbers in their shortest form.
-fn columns(file: &Path, wanted: impl Fn(&Value) -> bool) -> BTreeMap<String, Vec<Value>> {
-    let (mut columns, mut rows) = (BTreeMap::<String, Vec<Value>>::new(), Rows::open(file).unwrap());
+type Golden = serde_json::Map<String, Value>;
+
+/// The golden columns of the rows that are wanted.
+fn columns(golden: &Golden, file: &Path, wanted: impl Fn(&Value) -> bool) -> BTreeMap<String, Vec<Value>> {
+    let mut columns: BTreeMap<String, Vec<Value>> =
+        golden.keys().map(|name| (name.clone(), Vec::new())).collect();
+    let mut rows = Rows::open(file).unwrap();
     while let Some((_, row)) = rows.next_row().unwrap() {
-        let row: Value = serde_json::from_slice(row).unwrap();
+        let mut row: Value = serde_json::from_slice(row).unwrap();
         if wanted(&row) {
-            for (name, value) in row.as_object().unwrap() {
-                columns.entry(name.clone()).or_default().push(value.clone());
+            for (name, values) in &mut columns {
+                values.push(row[name].take());
             }
         }
     }
@@ -161,14 +168,14 @@ fn categorical_column(name: &str, reference: &[Value], current: &[Value], golden
 }
 
 /// Golden columns of a data set, or none, visibly, where they are not beside the checkout.
-fn golden(set: &str) -> Option<serde_json::Map<String, Value>> {
+fn golden(set: &str) -> Option<Golden> {
     let text = fs::read_to_string(shared("golden/drift.json")?).unwrap();
     let golden: Value = serde_json::from_str(&text).unwrap();
     Some(golden["sets"][set]["columns"].as_object().unwrap().clone())
 }
 
 fn compare(
-    golden: &serde_json::Map<String, Value>,
+    golden: &Golden,
     reference: &BTreeMap<String, Vec<Value>>,
     current: &BTreeMap<String, Vec<Value>>,
 ) {
@@ -185,7 +192,7 @@ fn compare(
 #[test]
 fn electricity_prices_have_the_numbers_of_scipy_evidently_and_nannyml() {
     let (Some(golden), Some(data)) = (golden("elec"), shared("data/elec.csv")) else { return };
-    let mut reference = columns(&data, |_| true);
+    let mut reference = columns(&golden, &data, |_| true);
     let mut current = reference.clone();
     for (reference, current) in reference.values_mut().zip(current.values_mut()) {
         reference.truncate(15_000);
@@ -206,7 +213,7 @@ fn californian_houses_have_the_numbers_of_scipy_evidently_and_nannyml() {
         return;
     };
     assert_eq!(golden.len(), 8);
-    compare(&golden, &columns(&reference, |_| true), &columns(&current, |_| true));
+    compare(&golden, &columns(&golden, &reference, |_| true), &columns(&golden, &current, |_| true));
 }
 
 #[test]
@@ -220,5 +227,5 @@ fn employment_has_the_numbers_of_scipy_evidently_and_nannyml() {
     };
     let of_2018 = |row: &Value| row["year"].as_i64() == Some(2018);
     assert_eq!(golden.len(), 7);
-    compare(&golden, &columns(&reference, |_| true), &columns(&current, of_2018));
+    compare(&golden, &columns(&golden, &reference, |_| true), &columns(&golden, &current, of_2018));
 }
