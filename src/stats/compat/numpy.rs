@@ -184,4 +184,28 @@ mod tests {
         assert_eq!(sturges_edges(&[1.0, f64::INFINITY], false), None);
         assert_eq!(sturges_edges(&[-f64::MAX, f64::MAX], false), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_value_between_its_own_edges_is_counted_once_in_the_bin_that_holds_it(
+            mut values in proptest::collection::vec(-1e3..1e3_f64, 1..300),
+            integers: bool,
+        ) {
+            if integers {
+                values.iter_mut().for_each(|value| *value = value.round());
+            }
+            values.sort_by(f64::total_cmp);
+            for edges in [sturges_edges(&values, integers).unwrap(), doane_edges(&values).unwrap()] {
+                let counts = histogram(&values, &edges);
+                let last = counts.len() - 1;
+                for (bin, pair) in edges.windows(2).enumerate() {
+                    let inside = |value: &&f64| {
+                        **value >= pair[0] && (**value < pair[1] || (bin == last && **value == pair[1]))
+                    };
+                    proptest::prop_assert_eq!(counts[bin], values.iter().filter(inside).count() as u64);
+                }
+                proptest::prop_assert_eq!(counts.iter().sum::<u64>(), values.len() as u64);
+            }
+        }
+    }
 }
