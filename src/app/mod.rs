@@ -3,6 +3,7 @@
 pub mod acting;
 pub mod budget;
 pub mod clock;
+pub mod comparing;
 pub mod compile;
 pub mod daemon;
 pub mod demo;
