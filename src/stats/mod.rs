@@ -12,9 +12,12 @@ pub mod ecdf;
 pub mod edetector;
 pub mod fairness;
 pub mod interval;
+pub mod limit;
 pub mod noncentral;
+pub mod pair;
 pub mod performance;
 pub mod quantile;
+pub mod sequence;
 pub mod special;
 
 mod beta;
