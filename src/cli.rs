@@ -17,7 +17,7 @@ use plimsoll::app::demo::drive;
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
-use plimsoll::app::{compile, profiling, wiring};
+use plimsoll::app::{budget, compile, profiling, wiring};
 use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
 use plimsoll::telemetry::logging;
@@ -241,12 +241,15 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         eprintln!("{error:#}");
         return Ok(ExitCode::from(BAD_CONFIGURATION));
     }
-    if let Err(errors) = compile::topics(&config, &BTreeMap::new()) {
-        for error in &errors {
-            eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+    let topics = match compile::topics(&config, &BTreeMap::new()) {
+        Ok(topics) => topics,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+            }
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
-        return Ok(ExitCode::from(BAD_CONFIGURATION));
-    }
+    };
     let checks: usize = config.models.iter().map(|model| model.checks.len()).sum();
     println!(
         "{} is valid: {} topics, {} models, {checks} checks, {} policies, {} actions",
@@ -256,6 +259,10 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         config.policies.len(),
         config.actions.len(),
     );
+    let mut models: Vec<_> = topics.iter().flat_map(|topic| topic.models.iter().cloned()).collect();
+    models.sort_by(|a, b| a.id.cmp(&b.id));
+    models.dedup_by(|a, b| a.id == b.id);
+    print!("{}", budget::division(&config, &models));
     Ok(ExitCode::SUCCESS)
 }
 

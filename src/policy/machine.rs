@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::identity::decision_id;
-use super::spec::PolicySpec;
+use super::spec::{Decide, PolicySpec};
 use crate::domain::{Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
 
 /// What was found about one model version at the end of some windows.
@@ -161,9 +161,12 @@ impl PolicyMachine {
 
     /// Notes each check's verdict. Says whether every check that has one was asked at this point.
     fn take<'a>(&mut self, spec: &PolicySpec, findings: impl Iterator<Item = &'a Arc<Finding>>) -> bool {
-        let mut fresh: BTreeMap<&str, (Verdict, Verdict)> = BTreeMap::new();
+        let mut fresh: BTreeMap<&str, Option<(Verdict, Verdict)>> = BTreeMap::new();
         for finding in findings {
-            let verdict = finding.verdict.unwrap_or(Verdict::Insufficient);
+            let entry = fresh.entry(&finding.check).or_default();
+            let Some(verdict) = said(spec.decide, finding) else {
+                continue;
+            };
             // A clear bound lies inside the check's own, so it can only turn a pass into less.
             let clear = match (spec.clear_bounds.get(&finding.check), verdict) {
                 (Some(bound), Verdict::Pass) => match (finding.interval, finding.value) {
@@ -174,12 +177,13 @@ impl PolicyMachine {
                 },
                 (_, verdict) => verdict,
             };
-            let entry = fresh.entry(&finding.check).or_insert((Verdict::Pass, Verdict::Pass));
-            *entry = (combine([entry.0, verdict]), combine([entry.1, clear]));
+            let (so_far, so_clear) = entry.unwrap_or((Verdict::Pass, Verdict::Pass));
+            *entry = Some((combine([so_far, verdict]), combine([so_clear, clear])));
         }
         let asked = fresh.len();
         for (check, verdicts) in fresh {
-            self.last.insert(check.to_owned(), verdicts);
+            let nobody = (Verdict::Insufficient, Verdict::Insufficient);
+            self.last.insert(check.to_owned(), verdicts.unwrap_or(nobody));
         }
         asked == self.last.len()
     }
@@ -200,6 +204,16 @@ impl PolicyMachine {
     }
 }
 
+/// What a finding says to a policy; none where it runs in shadow, which moves nothing in either
+/// direction.
+fn said(decide: Decide, finding: &Finding) -> Option<Verdict> {
+    match (decide, &finding.sequential) {
+        (Decide::Window, _) => Some(finding.verdict.unwrap_or(Verdict::Insufficient)),
+        (Decide::Sequential, Some(sequential)) => sequential.shadow.is_none().then_some(sequential.verdict),
+        (Decide::Sequential, None) => None,
+    }
+}
+
 /// One verdict for several: a breach anywhere is a breach, a pass needs a pass everywhere.
 fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     let mut combined = Verdict::Pass;
@@ -217,7 +231,7 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 mod tests {
     use super::*;
     use crate::domain::{Bound, Metric, Scope, Segment, Window};
-    use crate::policy::{Decide, KOfN};
+    use crate::policy::KOfN;
 
     fn spec() -> PolicySpec {
         PolicySpec {

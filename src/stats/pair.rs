@@ -298,7 +298,9 @@ mod tests {
     fn the_largest_panes_have_finite_evidence() {
         let many = 1_u64 << 53;
         for bet in GRID {
-            for limit in [Limit::Ratio(0.8), Limit::Ratio(1e-9), Limit::Difference(0.1), Limit::Difference(0.999)] {
+            for limit in
+                [Limit::Ratio(0.8), Limit::Ratio(1e-9), Limit::Difference(0.1), Limit::Difference(0.999)]
+            {
                 for (low, high) in [
                     (rate(0, many), rate(many, many)),
                     (rate(many, many), rate(0, many)),

@@ -18,5 +18,6 @@ mod kafka_real;
 mod metrics;
 mod policies;
 mod replay;
+mod sequential;
 mod stats;
 mod support;

@@ -126,7 +126,7 @@ impl Detectors {
     fn moved(&self, slots: &[Slot], check: usize) -> Vec<Moved> {
         let same = slots.iter().zip(&self.states).filter(|(slot, _)| slot.check == check);
         let mut moved: Vec<Moved> = same
-            .map(|(slot, state)| Moved { scope: slot.key(), log_e: state.detector.log_e() })
+            .map(|(slot, state)| Moved { scope: slot.key.clone(), log_e: state.detector.log_e() })
             .filter(|moved| moved.log_e.is_finite())
             .collect();
         moved.sort_by(|a, b| b.log_e.total_cmp(&a.log_e).then_with(|| a.scope.cmp(&b.scope)));
@@ -140,7 +140,8 @@ impl Detectors {
 
     /// Bytes held.
     pub fn size(&self) -> usize {
-        let rates = |state: &SlotState| state.sequence.as_ref().map_or(0, |it| size_of_val(it.rates.as_slice()));
+        let rates =
+            |state: &SlotState| state.sequence.as_ref().map_or(0, |it| size_of_val(it.rates.as_slice()));
         self.states.iter().map(|state| state.detector.size() + rates(state)).sum()
     }
 }
@@ -177,8 +178,7 @@ fn step_limit(
     let before = state.detector.clone();
     state.detector.advance(limit.increments(&rates));
     let found = state.detector.log_e() >= slot.budget.log_threshold;
-    let mut alarm =
-        found.then(|| evidence::of_pairs(slot, limit, &before, &state.detector, &rates, pane));
+    let mut alarm = found.then(|| evidence::of_pairs(slot, limit, &before, &state.detector, &rates, pane));
 
     if state.sequence.is_none() && rates.iter().all(|rate| rate.n == 0) {
         return alarm;

@@ -229,7 +229,9 @@ mod tests {
         for alpha in [0.0, 1.0, f64::NAN] {
             assert_eq!(interval(10, 3.0, alpha, tuning), None);
         }
-        for (t_opt, alpha_opt) in [(0.0, 0.05), (f64::INFINITY, 0.05), (f64::NAN, 0.05), (10.0, 0.0), (10.0, 1.0)] {
+        for (t_opt, alpha_opt) in
+            [(0.0, 0.05), (f64::INFINITY, 0.05), (f64::NAN, 0.05), (10.0, 0.0), (10.0, 1.0)]
+        {
             assert_eq!(interval(10, 3.0, 0.05, Tuning { t_opt, alpha_opt }), None);
         }
     }
