@@ -2,6 +2,7 @@
 //! share wanders by itself, and writes the tolerances that follow, with what they follow from. The
 //! records take the way of live ones, up to the panes: what is late or unreadable there is so here.
 
+mod apply;
 mod report;
 mod series;
 
@@ -17,7 +18,6 @@ use super::compile::{file_limits, topics};
 use super::files::{FileSource, ROW_TIME, RowTime};
 use super::pipeline::{Pipeline, TopicSpec};
 use super::wiring;
-use crate::check::sequential::{Tolerances, slots};
 use crate::config::Config;
 use crate::domain::{Accounting, EventTime, RejectReason};
 use crate::engine::ModelSpec;
@@ -28,6 +28,7 @@ use crate::ingest::time::TimeUnit;
 use crate::profile::Profile;
 use crate::profile::calibration::{Calibration, FORMAT};
 
+pub use apply::apply;
 pub use report::Report;
 use series::{Estimated, Series};
 
@@ -99,14 +100,10 @@ pub fn calibrate(
             options.model
         );
     };
-    let mut checks = spec.checks.clone();
-    for check in &mut checks {
-        // Bounds of the reference as they are, before any tolerance.
-        check.sequential.tolerances = Tolerances { everywhere: Some(0.0), ..Tolerances::default() };
-    }
-    let slots = slots(&checks, &spec.layout, spec.profile.as_deref(), false);
+    let checks = &spec.checks;
+    let slots = apply::bare(checks, &spec.layout, spec.profile.as_deref());
     let errors: Vec<f64> = checks.iter().map(|check| check.sequential.reference_error).collect();
-    let mut series = Series::new(&checks, &slots);
+    let mut series = Series::new(checks, &slots);
     let read = read(&own, options, topics, &spec, &mut series)?;
     if series.rows() == 0 {
         bail!(
