@@ -334,7 +334,7 @@ fn what_cannot_be_calibrated_is_named() {
     assert!(!stage.path("calibration/credit.yaml").exists(), "nothing is written for nothing");
     let kafka = error(Options { input: Input::Kafka, ..base.clone() }, &config);
     assert!(kafka.contains("kafka.brokers"), "{kafka}");
-    let mut bare = config.clone();
+    let mut bare = config;
     bare.models[0].profile = None;
     bare.models[0].checks.clear();
     let error = error(base, &bare);

@@ -9,6 +9,7 @@ mod series;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -187,7 +188,7 @@ fn read(
                     model.time = (FieldSource::Header(ROW_TIME.to_owned()), TimeUnit::Millis);
                 }
             }
-            let Some(topic) = topics.first().map(|topic| topic.name.clone()) else { bail!("no topic") };
+            let Some(topic) = topics.first().map(|topic| Arc::clone(&topic.name)) else { bail!("no topic") };
             let mut source = FileSource::new(&topic, files, *row_time);
             let pipeline = Pipeline::new(topics, file_limits(config), Vec::new());
             let told = |source: &FileSource| {

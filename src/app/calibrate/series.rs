@@ -155,11 +155,12 @@ impl<'a> Series<'a> {
         let mut widest: Option<(String, Dispersion)> = None;
         let mut hours: Option<Vec<f64>> = None;
         for (key, panes) in &self.panes {
-            let pane = |(start, row): (&EventTime, &Box<[f64]>)| {
+            let pane = |(start, row): (&EventTime, &[f64])| {
                 let reading = turned(Reading { n: row[place.at], sum: row[column] }, side);
                 Pane { n: reading.n, sum: reading.sum.clamp(0.0, reading.n), hour: start.hour_of_week() }
             };
-            let panes: Vec<Pane> = panes.iter().map(pane).filter(|pane| pane.n > 0.0).collect();
+            let panes: Vec<Pane> =
+                panes.iter().map(|(start, row)| pane((start, row))).filter(|pane| pane.n > 0.0).collect();
             if panes.len() < FEWEST {
                 continue;
             }
