@@ -1,6 +1,7 @@
 //! Wires everything; the only place that knows everyone.
 
 pub mod acting;
+pub mod calibrate;
 pub mod budget;
 pub mod clock;
 pub mod comparing;

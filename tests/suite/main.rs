@@ -2,6 +2,7 @@
 
 mod actions;
 mod audit_log;
+mod calibrate;
 mod checks;
 mod compat;
 mod config_file;
