@@ -45,7 +45,7 @@ pub enum Error {
 }
 
 /// Why a calibration says nothing about a check as it is configured now. The words follow on `its
-/// calibration no longer fits:`.
+/// calibration does not fit:`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Misfit {
     /// It is about another model.

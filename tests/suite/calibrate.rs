@@ -245,7 +245,7 @@ fn what_no_longer_fits_runs_in_shadow_and_says_why() {
         slot.shadow.clone().unwrap_or_default()
     };
     let minutes = calibrated(&spec, &made, Duration::from_secs(60));
-    assert!(shadow(&minutes, "drift").contains("no longer fits: it was made for panes of 900s"));
+    assert!(shadow(&minutes, "drift").contains("does not fit: it was made for panes of 900s"));
 
     let other = Calibration { profile: "sha256:0".into(), ..made.clone() };
     assert!(shadow(&calibrated(&spec, &other, spec.pane), "nulls").contains("reference sha256:0"));
