@@ -1,8 +1,8 @@
 //! Wires everything; the only place that knows everyone.
 
 pub mod acting;
-pub mod calibrate;
 pub mod budget;
+pub mod calibrate;
 pub mod clock;
 pub mod comparing;
 pub mod compile;
