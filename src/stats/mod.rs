@@ -9,11 +9,13 @@
 pub mod divergence;
 pub mod ecdf;
 pub mod fairness;
+pub mod forest;
 pub mod interval;
 pub mod noncentral;
 pub mod performance;
 pub mod quantile;
 pub mod special;
+pub mod stable_hash;
 
 mod beta;
 mod gamma;
