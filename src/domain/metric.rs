@@ -41,6 +41,8 @@ pub enum Family {
     Traffic,
     /// How long the model took.
     Latency,
+    /// How many records lie apart from the reference's.
+    Anomaly,
 }
 
 macro_rules! metrics {
@@ -129,6 +131,8 @@ metrics! {
     TrafficVolume = "traffic_volume" in Traffic for [Binary, Multiclass, Regression];
     /// A quantile of the model's latency, seconds.
     Latency = "latency" in Latency for [Binary, Multiclass, Regression];
+    /// Share of scored records above the 99th percentile of the reference's anomaly scores.
+    AnomalyRate = "anomaly_rate" in Anomaly for [Binary, Multiclass, Regression];
 }
 
 impl Metric {

@@ -258,6 +258,7 @@ mod tests {
             bound: "<= 1".parse::<Bound>().ok(),
             verdict: Some(verdict),
             reason: None,
+            standing_out: Vec::new(),
         };
         machine.take_up(EventTime::from_millis(second * 1000 - 1));
         let step = Step { at, findings: &[Arc::new(finding)], traffic: true, live };

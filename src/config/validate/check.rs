@@ -109,6 +109,7 @@ impl Asked<'_> {
         need(outcome, predicted, "a `prediction`");
         need(scored, model.score.is_some(), "a `score`");
         need(labelled, model.label.is_some(), "a `label`");
+        need(metric.family() == Family::Anomaly, model.anomaly.is_some(), "an `anomaly` score");
         need(metric == Metric::Latency, model.latency.is_some(), "a `latency`");
         need(
             classed && model.task == Task::Multiclass && predicted,
@@ -147,7 +148,7 @@ impl Asked<'_> {
         match family {
             Family::Drift | Family::Quality => self.columns(report).map(Of::Columns),
             Family::Fairness => self.groups(report).map(Of::Groups),
-            Family::Performance | Family::Traffic | Family::Latency => Some(Of::Model),
+            Family::Performance | Family::Traffic | Family::Latency | Family::Anomaly => Some(Of::Model),
         }
     }
 
@@ -219,6 +220,13 @@ impl Asked<'_> {
                 None
             }
             "score" => Some((Column::Score, FeatureType::Numeric)),
+            "anomaly" if self.model.anomaly.is_some() => {
+                if self.raw.metric.family() != Family::Drift {
+                    report.error(path, "`anomaly` is for drift checks: it is never missing or invalid");
+                    return None;
+                }
+                Some((Column::Anomaly, FeatureType::Numeric))
+            }
             name => {
                 let known = self.model.features.iter().map(|feature| feature.name.as_str());
                 let list = report.original(&self.model_path.key("features"));

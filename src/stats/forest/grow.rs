@@ -1,11 +1,13 @@
 //! Growing a forest: per tree a sample without replacement, cut at random until every row is alone
 //! or the depth is reached at which an ordinary row would be.
 
+use serde::{Deserialize, Serialize};
+
 use super::random::Random;
 use super::{Forest, MOST_SAMPLES, MOST_TREES, NO_CUT, Node, UNIT, average_path, key};
 
 /// How a forest is grown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Trees, 1 to 1000.
     pub trees: usize,

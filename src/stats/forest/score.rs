@@ -10,7 +10,8 @@ impl Forest {
     /// Score of each of `rows`, row after row with as many features as the forest has; a rest that
     /// is no whole row is left out. Between 0 and 1, higher is more anomalous.
     pub fn scores(&self, rows: &[f32]) -> Vec<f64> {
-        self.paths(rows).into_iter().map(|path| self.score_of(path)).collect()
+        let scale = self.scale();
+        self.paths(rows).into_iter().map(|path| power_of_half(f64::from(path) * scale)).collect()
     }
 
     /// Sums of path lengths over all trees, per row.
@@ -45,20 +46,35 @@ impl Forest {
         sums
     }
 
+    /// What turns a sum of path lengths into the exponent of its score.
+    fn scale(&self) -> f64 {
+        1.0 / (UNIT * self.trees() as f64 * average_path(self.samples))
+    }
+
     /// The score that a sum of path lengths stands for.
     pub(super) fn score_of(&self, path: u32) -> f64 {
-        let mean = f64::from(path) / (UNIT * self.trees() as f64);
-        power_of_half(mean / average_path(self.samples))
+        power_of_half(f64::from(path) * self.scale())
     }
 }
 
-/// `2^-x` for `x` from 0 to 1000, by additions and multiplications only: the system's function may
+/// `1/1` to `1/18`: multiplying is many times faster than dividing.
+const RECIPROCALS: [f64; 18] = {
+    let mut reciprocals = [1.0; 18];
+    let mut i = 1;
+    while i < reciprocals.len() {
+        reciprocals[i] = 1.0 / (i + 1) as f64;
+        i += 1;
+    }
+    reciprocals
+};
+
+/// `2^-x` for `x` of at least 0, by additions and multiplications only: the system's function may
 /// differ in the last digit between platforms, and a score must fall into the same cell everywhere.
 fn power_of_half(x: f64) -> f64 {
     let whole = x.floor();
     let exponent = -(x - whole) * std::f64::consts::LN_2;
-    // The exponential series; the 20th term is below 1e-21.
-    let fraction = (1..=20).rev().fold(1.0, |sum, i| 1.0 + sum * exponent / f64::from(i));
+    // The exponential series; the first term that is left out is below 1e-20.
+    let fraction = RECIPROCALS.iter().rev().fold(1.0, |sum, reciprocal| 1.0 + sum * exponent * reciprocal);
     (0..whole as u32).fold(fraction, |value, _| value * 0.5)
 }
 
