@@ -18,6 +18,8 @@ use crate::stats::stable_hash::StableHash;
 /// Reference rows without which no forest is trained: with half of them held out, the 99th
 /// percentile is then about the largest score of a hundred.
 const FEWEST_ROWS: u64 = 200;
+/// Rows that may train at most: more would take memory and add nothing to samples of hundreds.
+const MOST_TRAINING: usize = 65_536;
 /// Held-out rows below which the profile says that its 99th percentile is coarse.
 const FEW_HELD_OUT: usize = 10_000;
 
@@ -154,8 +156,8 @@ fn code(layout: &ColumnLayout, summary: &Summary, index: usize) -> FeatureCode {
     FeatureCode { neutral: f32::NAN, shares }
 }
 
-/// The rows that may train a tree, and the others. At most half train, and at most as many as the
-/// trees can draw.
+/// The rows that may train a tree, and the others. At most half train, and no more than the trees
+/// can draw.
 fn split(reference: &Reference<'_>, codes: &[FeatureCode], options: Options) -> (Vec<Place>, Vec<Place>) {
     let mut order: Vec<(u64, Place)> = Vec::new();
     for (number, batch) in reference.batches.iter().enumerate() {
@@ -170,7 +172,7 @@ fn split(reference: &Reference<'_>, codes: &[FeatureCode], options: Options) -> 
     }
     // Equal rows are neighbours now, and every other of them trains, whatever their order was.
     order.sort_unstable();
-    let pool = (order.len() / 2).min(options.trees.saturating_mul(options.samples));
+    let pool = (order.len() / 2).min(options.trees.saturating_mul(options.samples)).min(MOST_TRAINING);
     let trains = |rank: usize| (rank + 1) * pool / order.len() > rank * pool / order.len();
     let (mut training, mut held_out) = (Vec::new(), Vec::new());
     for (rank, (_, place)) in order.iter().enumerate() {

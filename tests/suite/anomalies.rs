@@ -1,6 +1,10 @@
 //! What the isolation forest finds on public data: its AUROC beside scikit-learn's, and its recall at
 //! stated false-positive rates beside the simplest rule that needs no model.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
+
+mod traffic;
+
 use std::fmt::Write;
 use std::path::PathBuf;
 
