@@ -21,6 +21,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::checks::world::{World, configured, frozen};
+use crate::replay::Stage;
 
 /// Event time of the first row, milliseconds; a whole minute.
 const START: i64 = 1_700_000_040_000;
@@ -53,9 +54,14 @@ models:
 /// `count` rows of stream `seed`.
 fn rows(seed: u64, count: u64) -> Vec<Value> {
     let unit =
-        |i: u64, column: u64| (mix(mix(seed) ^ mix(i * 64 + column)) >> 11) as f64 / (1_u64 << 53) as f64;
+        |i: u64, column: u64| (mix(mix(seed) ^ mix(i * 1_024 + column)) >> 11) as f64 / (1_u64 << 53) as f64;
     // A sum of uniform numbers is near enough to a normal one.
     let normal = |i: u64, column: u64| (0..12).map(|part| unit(i, column * 12 + part)).sum::<f64>() - 6.0;
+    let region = |unit: f64| match unit {
+        ..0.005 => "isle",
+        ..0.4 => "north",
+        _ => "south",
+    };
     (0..count)
         .map(|i| {
             json!({
@@ -64,7 +70,7 @@ fn rows(seed: u64, count: u64) -> Vec<Value> {
                 "prediction": i % 3 == 0,
                 "income": 40_000.0 + 9_000.0 * normal(i, 0),
                 "age": (45.0 + 12.0 * normal(i, 1)).round(),
-                "region": (["north", "south", "east"][(unit(i, 40) * 3.0) as usize]),
+                "region": (region(unit(i, 400))),
             })
         })
         .collect()
@@ -102,6 +108,7 @@ fn ordinary_records_pass_and_records_that_lie_apart_breach_and_say_why() {
     assert_eq!(world.answer(&odd, "scores").verdict, Some(Verdict::Breach));
     assert_eq!(world.answer(&rows(2, 4_000), "scores").verdict, Some(Verdict::Pass));
 
+    // A name that was never seen counts like the rarest of the reference.
     let unseen = changed(rows(2, 2_000), |_, row| row["region"] = json!("moon"));
     assert_eq!(world.answer(&unseen, "anomalies").standing_out[0].feature, "region");
 }
@@ -304,4 +311,28 @@ fn one_in_ten_is_scored_and_a_repeated_id_is_in_the_sample_wherever_it_comes() {
         chosen += scored / 50;
     }
     assert!((1..=17).contains(&chosen), "{chosen} of 60");
+}
+
+#[test]
+fn a_replay_scores_the_records_that_their_ids_choose_and_reads_the_forest_from_the_file() {
+    let stage = Stage::new();
+    let text = model("{}").replace("unused.json", "reference.json");
+    let config = stage.config(&text);
+    let profile = stage.freeze(&config, &[stage.write("before.ndjson", &rows(1, 2_000))]);
+    let traffic = changed(rows(3, 4_000), |_, row| {
+        row["income"] = json!(60_000);
+        row["age"] = json!(88);
+    });
+    let (_, findings) = stage.replay(&config, &[stage.write("now.ndjson", &traffic)], None);
+    let rates: Vec<_> = findings.iter().filter(|finding| finding.check == "anomalies").collect();
+    let counts: Vec<_> = summaries(&text, &profile, &traffic, 8, 50).into_values().collect();
+    let expected = counts.iter().map(|summary| profile.anomaly_counts(summary).unwrap().scored);
+    assert!(rates.iter().map(|finding| finding.n).eq(expected), "each window is one pane");
+    assert_eq!(rates[0].reference, Some(profile.hash.clone()));
+    let (first, last) = (&rates[0].standing_out, &rates[1].standing_out);
+    assert!([first, last].iter().all(|reasons| reasons[0].feature == "age"), "{first:?} {last:?}");
+    // A finding without reasons is written as before.
+    let scores = findings.iter().find(|finding| finding.check == "scores").unwrap();
+    assert!(serde_json::to_value(scores).unwrap().get("standing_out").is_none());
+    assert!(serde_json::to_value(rates[0]).unwrap().get("standing_out").is_some());
 }
