@@ -13,11 +13,12 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
-use plimsoll::app::{compile, profiling, wiring};
+use plimsoll::app::{budget, compile, profiling, wiring};
 use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
 use plimsoll::telemetry::logging;
@@ -63,6 +64,12 @@ enum Command {
         after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 1: failure, or no record could be used. 2: a check found a breach."
     )]
     Replay(ReplayArgs),
+    /// Compares two sets of files column by column, in plimsoll's numbers and in those of Evidently,
+    /// NannyML and scipy, with the limit that each would use. Needs no configuration.
+    #[command(
+        after_help = "Examples:\n  plimsoll compare --reference june.parquet --current july.parquet\n  plimsoll compare --reference june.csv --current july.csv --as native,evidently --columns income,age\n  plimsoll compare --reference a.ndjson --current b.ndjson --categorical zip_code --json\n\nNames inside JSON objects are joined by a slash: features/income.\nExit code 0: compared, whatever was found. 1: failure."
+    )]
+    Compare(CompareArgs),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -124,6 +131,28 @@ struct ReplayArgs {
     row_time: Option<RowTime>,
 }
 
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// Files of the reference: .ndjson, .csv, .parquet.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    reference: Vec<PathBuf>,
+    /// Files of current data.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    current: Vec<PathBuf>,
+    /// Whose numbers, with commas between or given several times; all of them unless given.
+    #[arg(long = "as", value_name = "TOOL", value_delimiter = ',')]
+    modes: Vec<Mode>,
+    /// Columns by name, with commas between; all that can be compared unless given.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Columns whose numbers are names: codes, classes.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    categorical: Vec<String>,
+    /// One JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
 fn row_time(text: &str) -> Result<RowTime, String> {
     let (start, every) = text.split_once(',').ok_or("write START,STEP, such as 2026-01-01T00:00:00Z,1s")?;
     let start: EventTime = start.parse().map_err(|error: &str| error.to_owned())?;
@@ -183,15 +212,31 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 (true, false) => ExitCode::SUCCESS,
             })
         }
-        Command::Schema => {
-            let schema = serde_json::to_string_pretty(&config::schema())?;
-            // Whoever reads may stop early, as `head` does.
-            match writeln!(std::io::stdout(), "{schema}") {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-                result => result.context("cannot write the schema")?,
-            }
+        Command::Compare(args) => {
+            let found = comparing::compare(&comparing::Options {
+                reference: args.reference,
+                current: args.current,
+                modes: args.modes,
+                columns: args.columns,
+                categorical: args.categorical,
+            })?;
+            let text = if args.json { found.to_json() } else { found.to_string().trim_end().to_owned() };
+            print(&text).context("cannot write the comparison")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Schema => {
+            let schema = serde_json::to_string_pretty(&config::schema())?;
+            print(&schema).context("cannot write the schema")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Prints a text whose reader may stop early, as `head` does.
+fn print(text: &str) -> std::io::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 
@@ -241,12 +286,15 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         eprintln!("{error:#}");
         return Ok(ExitCode::from(BAD_CONFIGURATION));
     }
-    if let Err(errors) = compile::topics(&config, &BTreeMap::new()) {
-        for error in &errors {
-            eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+    let topics = match compile::topics(&config, &BTreeMap::new()) {
+        Ok(topics) => topics,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+            }
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
-        return Ok(ExitCode::from(BAD_CONFIGURATION));
-    }
+    };
     let checks: usize = config.models.iter().map(|model| model.checks.len()).sum();
     println!(
         "{} is valid: {} topics, {} models, {checks} checks, {} policies, {} actions",
@@ -256,6 +304,10 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         config.policies.len(),
         config.actions.len(),
     );
+    let mut models: Vec<_> = topics.iter().flat_map(|topic| topic.models.iter().cloned()).collect();
+    models.sort_by(|a, b| a.id.cmp(&b.id));
+    models.dedup_by(|a, b| a.id == b.id);
+    print!("{}", budget::division(&config, &models));
     Ok(ExitCode::SUCCESS)
 }
 

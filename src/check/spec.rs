@@ -7,6 +7,7 @@ use crate::sketch::{Layout, Summary};
 use crate::stats::Interval;
 use crate::window::WindowSpec;
 
+use super::sequential::Settings;
 use super::{anomaly, drift, fairness, latency, performance, quality, traffic};
 
 /// What within the model a check looks at.
@@ -43,6 +44,8 @@ pub struct CheckSpec {
     pub confidence: f64,
     /// Whether it is also asked of each segment.
     pub segments: bool,
+    /// Its detectors.
+    pub sequential: Settings,
 }
 
 /// A window that is asked about.
@@ -157,6 +160,7 @@ impl CheckSpec {
             verdict,
             reason,
             standing_out: answer.standing_out,
+            sequential: None,
         }
     }
 

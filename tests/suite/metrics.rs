@@ -46,6 +46,7 @@ pub(super) fn finding(metric: Metric, scope: Scope, value: Option<f64>, n: u64) 
         verdict: None,
         reason: None,
         standing_out: Vec::new(),
+        sequential: None,
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn finding(check: &str, version: &str, value: f64, bound: &str) -> Fi
         verdict: Some(bound.judge(value - 0.01, value + 0.01)),
         reason: None,
         standing_out: Vec::new(),
+        sequential: None,
     }
 }
 

@@ -2,10 +2,12 @@
 //! another is wrong, but no consequence of a mistake is reported beside the mistake itself.
 
 mod action;
+mod budget;
 mod check;
 mod kafka;
 mod model;
 mod policy;
+mod sequential;
 mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Report;
 use super::path::KeyPath;
@@ -33,6 +36,7 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut Report) -> Option<Config> {
     let kafka = kafka::kafka(&root.kafka, around, report);
     let topics = topic::topics(root, report);
+    let false_alarm_budget = budget::fleet(root, report);
     let models = model::models(root, around, report);
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
@@ -44,6 +48,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     Some(Config {
         kafka: kafka?,
         ingest: ingest?,
+        false_alarm_budget: false_alarm_budget?,
         topics: topics?,
         models: models?,
         policies: policies?,
@@ -101,10 +106,23 @@ fn http(raw: &raw::Http, report: &mut Report) -> Option<Http> {
     Some(Http { listen })
 }
 
+/// Levels, as the filter spells them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn log(raw: &raw::Log, report: &mut Report) -> Option<Log> {
+    let path = KeyPath::root("log").key("level");
     if let Err(wrong) = EnvFilter::try_new(&raw.level) {
-        report.error(&KeyPath::root("log").key("level"), format!("`{}`: {wrong}", raw.level));
+        report.error(&path, format!("`{}`: {wrong}", raw.level));
         return None;
+    }
+    // The filter takes a lone word that is no level for the name of a module, of which it then lets
+    // everything through and of all others nothing: a slip of the pen would silence the log.
+    for word in raw.level.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '['])) {
+        if word.parse::<LevelFilter>().is_err() {
+            let near = hint(word, LEVELS);
+            report.error(&path, format!("`{word}` is no level{near} (one for a module is `{word}=debug`)"));
+            return None;
+        }
     }
     Some(Log { format: raw.format, level: raw.level.clone() })
 }

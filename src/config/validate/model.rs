@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Surroundings, check};
+use super::{Surroundings, budget, check};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
@@ -140,7 +140,7 @@ fn model(
         }
     };
     let score = at.optional(path.key("score"), raw.score.as_ref(), report);
-    threshold(raw, &path.key("threshold"), report);
+    threshold(raw, path, report);
     let label = at.optional(path.key("label"), raw.label.as_ref(), report);
     let latency = match &raw.latency {
         Some(raw) => {
@@ -149,7 +149,7 @@ fn model(
         None => Some(None),
     };
     let features = features(raw, path, &mut at, report);
-    let profile = raw.profile.is_some();
+    let profile = raw.profile.is_some() || report.lost(&path.key("profile"));
     let groups = attributes(&raw.groups, &path.key("groups"), profile, &mut at, report);
     let segments = attributes(&raw.segments, &path.key("segments"), profile, &mut at, report);
     at.report_nested(report);
@@ -157,6 +157,11 @@ fn model(
     let pane = pane(&raw.pane, &path.key("pane"), report);
     let anomaly = anomaly(raw, path, report);
     let checks = check::checks(raw, path, pane, report);
+    let false_alarm_budget = budget::own(raw, path, root, pane, report);
+    if raw.calibration.is_some() && raw.profile.is_none() && !report.lost(&path.key("profile")) {
+        let wrong = "needs a `profile`: a calibration says how much traffic may differ from its reference";
+        report.error(&path.key("calibration"), wrong);
+    }
 
     Some(Model {
         name: raw.name.clone(),
@@ -178,6 +183,9 @@ fn model(
         intersections: raw.intersections.clone(),
         segments: segments?,
         profile: raw.profile.as_ref().map(|file| around.folder.join(file)),
+        calibration: raw.calibration.as_ref().map(|file| around.folder.join(file)),
+        false_alarm_budget: false_alarm_budget?,
+        live: budget::live(&raw.live),
         pane: pane?,
         anomaly: anomaly?,
         checks: checks?,
@@ -187,11 +195,13 @@ fn model(
 /// The outer `Option` is none where it is there and wrong.
 fn anomaly(raw: &raw::Model, path: &KeyPath, report: &mut Report) -> Option<Option<Anomaly>> {
     let Some(anomaly) = &raw.anomaly else { return Some(None) };
+    let lost = |key: &str| report.lost(&path.key(key));
+    let (profile, features) = (lost("profile"), lost("features"));
     let path = path.key("anomaly");
-    if raw.profile.is_none() {
+    if raw.profile.is_none() && !profile {
         report.error(&path, "needs a `profile`: a record is compared with the reference");
     }
-    if raw.features.is_empty() {
+    if raw.features.is_empty() && !features {
         report.error(&path, "needs `features` to compare");
     }
     let mut within = |key: &str, value: u32, least: usize, most: usize| {
@@ -210,9 +220,10 @@ fn anomaly(raw: &raw::Model, path: &KeyPath, report: &mut Report) -> Option<Opti
     fits.iter().all(|fits| *fits).then_some(Some(Anomaly { trees, samples, one_in, seed }))
 }
 
-fn threshold(raw: &raw::Model, path: &KeyPath, report: &mut Report) {
+fn threshold(raw: &raw::Model, model_path: &KeyPath, report: &mut Report) {
     let Some(threshold) = raw.threshold else { return };
-    if raw.score.is_none() {
+    let path = &model_path.key("threshold");
+    if raw.score.is_none() && !report.lost(&model_path.key("score")) {
         report.error(path, "needs a `score` to compare with");
     }
     if raw.prediction.is_some() {
@@ -262,7 +273,7 @@ fn attributes(
         report.column_name(&path.key("name"), &attribute.name);
         let values: Vec<String> = attribute.values.iter().flatten().map(raw::Scalar::text).collect();
         report.unrepeated(&path.key("values"), &values);
-        if attribute.values.is_none() && !profile {
+        if attribute.values.is_none() && !profile && !report.lost(&path.key("values")) {
             report.error(&path, "needs `values`, or the model a `profile` that knows them");
         }
         if values.len() > MAX_VALUES {
@@ -305,6 +316,9 @@ fn intersections(raw: &raw::Model, path: &KeyPath, report: &mut Report) {
 }
 
 fn pane(raw: &raw::Duration, path: &KeyPath, report: &mut Report) -> Option<Duration> {
+    if report.lost(path) {
+        return None;
+    }
     let pane = report.duration(path, raw)?;
     if pane < Duration::from_secs(1) || !DAY.as_nanos().is_multiple_of(pane.as_nanos()) {
         report.error(

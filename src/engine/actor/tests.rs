@@ -314,6 +314,7 @@ fn finding(i: usize, verdict: Verdict) -> Finding {
         verdict: Some(verdict),
         reason: None,
         standing_out: Vec::new(),
+        sequential: None,
     }
 }
 
