@@ -19,7 +19,9 @@ use crate::policy::{KOfN, PolicySpec};
 use crate::profile::{self, Calibration, Options, Profile, bare_layout};
 use crate::record::{Column, Kind, RecordSchema, Role};
 use crate::sketch::code::Coder;
-use crate::sketch::{ColumnLayout, Layout};
+use crate::sketch::layout::ANOMALY;
+use crate::sketch::{AnomalyCoder, ColumnLayout, Layout};
+use crate::stats::forest;
 use crate::window::{WindowSpec, spec};
 
 /// Categories with a cell of their own, and groups or segment values that a profile takes from the
@@ -212,6 +214,11 @@ pub fn plan(model: &config::Model) -> ModelPlan {
         segments: declared(&model.segments),
         positive,
         threshold: model.threshold,
+        anomaly: model.anomaly.map(|anomaly| forest::Options {
+            trees: anomaly.trees as usize,
+            samples: anomaly.samples as usize,
+            seed: anomaly.seed,
+        }),
     };
     ModelPlan { schema, mapping, options }
 }
@@ -313,11 +320,22 @@ fn compile(
     }
     let policies =
         config.policies.iter().filter(|policy| policy.model == model.name).map(policy_spec).collect();
+    let mut coder = Coder::new(&schema, Arc::clone(&layout));
+    let scored = profile.as_ref().and_then(|profile| profile.anomaly.clone()).zip(model.anomaly);
+    if let Some((anomaly, wanted)) = scored {
+        // The profile has every feature of the model, but may have more.
+        let scorer = AnomalyCoder::new(&schema, &layout, Arc::new(anomaly), wanted.one_in);
+        coder = coder.with_anomaly(scorer.ok_or_else(|| Error::Mismatch {
+            model: model.name.clone(),
+            path: model.profile.clone().unwrap_or_default(),
+            what: "its isolation forest has other features".to_owned(),
+        })?);
+    }
     let slots = sequential::slots(&checks, &layout, profile.as_deref(), true);
     let spec = ModelSpec {
         id: schema.model.clone(),
         task: model.task,
-        coder: Coder::new(&schema, Arc::clone(&layout)),
+        coder,
         schema,
         profile,
         layout,
@@ -410,6 +428,15 @@ fn difference(
                 .then(|| format!("`{name}` has other values"))
         })
     };
+    if let Some(wanted) = options.anomaly {
+        match &profile.anomaly {
+            None => return Some("it has no isolation forest".to_owned()),
+            Some(anomaly) if anomaly.options != wanted => {
+                return Some("its isolation forest has other `trees`, `samples` or `seed`".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
     declared(&options.attributes, &layout.attributes)
         .or_else(|| declared(&options.segments, &layout.segments))
 }
@@ -434,6 +461,7 @@ fn compile_check(
                         ConfigColumn::Feature(name) => (name.as_str(), false),
                         ConfigColumn::Prediction => ("prediction", true),
                         ConfigColumn::Score => ("score", true),
+                        ConfigColumn::Anomaly => (ANOMALY, true),
                     };
                     layout.column(name, output).map(|(index, _)| index)
                 })

@@ -223,10 +223,18 @@ impl Pipeline {
             }
             return;
         }
+        let sampled = topic.models[model].coder.samples();
         let mut used = 0;
         for (row, time) in decoded.times().iter().enumerate() {
             if self.observer.admit(record.partition, record.offset, *time) {
-                builder.append(*time, decoded.tenant(row), decoded.version(row), decoded.cells(row));
+                let id = if sampled { decoded.id(row) } else { None };
+                builder.append_identified(
+                    *time,
+                    decoded.tenant(row),
+                    decoded.version(row),
+                    id,
+                    decoded.cells(row),
+                );
                 used += 1;
             }
         }
