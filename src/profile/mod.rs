@@ -59,6 +59,17 @@ pub enum Error {
     },
 }
 
+/// Cells of the anomaly score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnomalyCells {
+    /// Index of its column.
+    pub column: usize,
+    /// First cell of scores above the reference's 99th percentile.
+    pub above: usize,
+    /// Cells that hold scores, the first so many.
+    pub values: usize,
+}
+
 /// Records that were scored for anomalies, and how many of them were anomalous.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnomalyCounts {
@@ -176,16 +187,22 @@ impl Profile {
     /// Scored and anomalous records among those counted in `summary`, a window's or the reference's own
     /// (there, of the rows that trained no tree). None without anomaly scores.
     pub fn anomaly_counts(&self, summary: &Summary) -> Option<AnomalyCounts> {
+        let cells = self.anomaly_cells()?;
+        let counts = &summary.columns.get(cells.column)?.as_slice()[..cells.values];
+        let above = counts.get(cells.above..)?.iter().sum();
+        Some(AnomalyCounts { scored: counts.iter().sum(), above })
+    }
+
+    /// Where the scores are counted. None without anomaly scores.
+    pub fn anomaly_cells(&self) -> Option<AnomalyCells> {
         let percentile = self.anomaly.as_ref()?.percentile_99;
-        let index = self.layout.anomaly()?;
-        let ColumnLayout::Numeric(layout) = &self.layout.columns[index].layout else {
+        let column = self.layout.anomaly()?;
+        let ColumnLayout::Numeric(layout) = &self.layout.columns[column].layout else {
             return None;
         };
-        let counts = &summary.columns.get(index)?.as_slice()[..layout.value_cells()];
         // The number right above the percentile is a bound, so no cell lies on both sides.
-        let first = layout.bounds.partition_point(|bound| *bound <= percentile) + 1;
-        let above = counts.get(first..)?.iter().sum();
-        Some(AnomalyCounts { scored: counts.iter().sum(), above })
+        let above = layout.bounds.partition_point(|bound| *bound <= percentile) + 1;
+        Some(AnomalyCells { column, above, values: layout.value_cells() })
     }
 
     /// Reference counts of column `index` on the cells between `edges`, a subset of its bounds:
