@@ -19,9 +19,7 @@ impl Limit {
     pub fn line(self) -> Option<(f64, f64)> {
         match self {
             Self::Ratio(ratio) => (ratio > 0.0 && ratio <= 1.0).then_some((ratio, 0.0)),
-            Self::Difference(difference) => {
-                (0.0..1.0).contains(&difference).then_some((1.0, difference))
-            }
+            Self::Difference(difference) => (0.0..1.0).contains(&difference).then_some((1.0, difference)),
         }
     }
 }

@@ -140,7 +140,10 @@ mod tests {
     #[test]
     fn rates_of_zero_never_break_a_ratio() {
         assert_eq!(verdict(&[rate(0, 100_000), rate(0, 50)], FOUR_FIFTHS), Verdict::Insufficient);
-        assert_eq!(verdict(&[rate(0, 100_000), rate(0, 100_000)], Limit::Difference(0.1)), Verdict::Compliant);
+        assert_eq!(
+            verdict(&[rate(0, 100_000), rate(0, 100_000)], Limit::Difference(0.1)),
+            Verdict::Compliant
+        );
     }
 
     #[test]
@@ -164,7 +167,9 @@ mod tests {
         assert_eq!(judge(&two[..1], FOUR_FIFTHS, 0.05, tuning), None);
         assert_eq!(judge(&[], FOUR_FIFTHS, 0.05, tuning), None);
         assert_eq!(judge(&[rate(3, 2), rate(1, 2)], FOUR_FIFTHS, 0.05, tuning), None);
-        for limit in [Limit::Ratio(0.0), Limit::Ratio(1.1), Limit::Difference(1.0), Limit::Difference(f64::NAN)] {
+        for limit in
+            [Limit::Ratio(0.0), Limit::Ratio(1.1), Limit::Difference(1.0), Limit::Difference(f64::NAN)]
+        {
             assert_eq!(judge(&two, limit, 0.05, tuning), None);
         }
         for alpha in [0.0, 1.0, 2.5, f64::NAN] {
