@@ -1,5 +1,5 @@
-//! Pure numbers in, numbers out: divergences, ECDF distances, intervals, fairness and performance
-//! from counts. No Arrow, no clock, no randomness; every formula names its source.
+//! Pure numbers in, numbers out: divergences, ECDF distances, intervals, confidence sequences,
+//! e-values between groups, fairness and performance from counts. No Arrow, no clock, no randomness; every formula names its source.
 //!
 //! One rule holds everywhere: a number that is not defined is `None`, never NaN, an infinity or a
 //! zero. Counts may be any `u64` up to 2^53, the largest up to which `f64` holds every integer.
@@ -11,9 +11,12 @@ pub mod ecdf;
 pub mod edetector;
 pub mod fairness;
 pub mod interval;
+pub mod limit;
 pub mod noncentral;
+pub mod pair;
 pub mod performance;
 pub mod quantile;
+pub mod sequence;
 pub mod special;
 
 mod beta;
