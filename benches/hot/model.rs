@@ -86,6 +86,8 @@ policies:
   - name: drift
     model: {NAME}
     checks: [psi, ks]
+    decide: window
+    window_may_act: true
     violate: {{windows: 3, of: 4}}
     clear: {{windows: 3}}
     mode: auto

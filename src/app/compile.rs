@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::pipeline::TopicSpec;
+use crate::check::sequential::Settings;
 use crate::check::{CheckSpec, Target};
 use crate::config::{self, Column as ConfigColumn, Config, FeatureType, LatencyUnit, Of};
 use crate::domain::{ModelId, Task};
@@ -385,6 +386,7 @@ fn compile_check(model: &config::Model, check: &config::Check, layout: &Layout) 
         quantile: check.quantile,
         confidence: check.confidence,
         segments: check.segments,
+        sequential: Settings::default(),
     })
 }
 
@@ -392,6 +394,7 @@ fn policy_spec(policy: &config::Policy) -> PolicySpec {
     PolicySpec {
         name: policy.name.clone(),
         checks: policy.checks.clone(),
+        decide: policy.decide,
         violate: KOfN { k: policy.violate_windows as usize, n: policy.violate_of as usize },
         clear_windows: policy.clear_windows as usize,
         clear_bounds: policy.clear_bounds.clone(),

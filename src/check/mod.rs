@@ -7,6 +7,7 @@ pub mod fairness;
 pub mod latency;
 pub mod performance;
 pub mod quality;
+pub mod sequential;
 pub mod spec;
 pub mod traffic;
 

@@ -40,7 +40,7 @@ pub(super) fn answers(spec: &CheckSpec, asked: &Asked<'_>, layout: &Layout) -> V
 }
 
 /// Why the reference cannot tell which values are new to it. A share of 0 would claim that none is.
-fn unknowable(metric: Metric, layout: &ColumnLayout) -> Option<&'static str> {
+pub(super) fn unknowable(metric: Metric, layout: &ColumnLayout) -> Option<&'static str> {
     match (metric, layout) {
         (Metric::UnseenRate, ColumnLayout::Categorical(layout)) if !layout.complete => {
             Some("the reference has more distinct values than it remembers, so none can be called unseen")
@@ -53,7 +53,7 @@ fn unknowable(metric: Metric, layout: &ColumnLayout) -> Option<&'static str> {
 }
 
 /// Counted values and all values of a rate; none where the metric is not defined for the column.
-fn share(metric: Metric, layout: &ColumnLayout, counts: &[u64]) -> Option<(u64, u64)> {
+pub(super) fn share(metric: Metric, layout: &ColumnLayout, counts: &[u64]) -> Option<(u64, u64)> {
     let rows: u64 = counts.iter().sum();
     let (null, invalid) = (counts[layout.null()], counts[layout.invalid()]);
     let nan = match layout {

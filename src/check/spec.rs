@@ -7,6 +7,7 @@ use crate::sketch::{Layout, Summary};
 use crate::stats::Interval;
 use crate::window::WindowSpec;
 
+use super::sequential::Settings;
 use super::{drift, fairness, latency, performance, quality, traffic};
 
 /// What within the model a check looks at.
@@ -43,6 +44,8 @@ pub struct CheckSpec {
     pub confidence: f64,
     /// Whether it is also asked of each segment.
     pub segments: bool,
+    /// Its detectors.
+    pub sequential: Settings,
 }
 
 /// A window that is asked about.
@@ -153,6 +156,7 @@ impl CheckSpec {
             bound: self.bound,
             verdict,
             reason,
+            sequential: None,
         }
     }
 

@@ -85,6 +85,11 @@ impl Report {
         self.errors.iter().map(|(path, _)| path)
     }
 
+    /// Whether the value at `path` was taken out, as a whole or in part, so that its absence says nothing.
+    pub(crate) fn lost(&self, path: &KeyPath) -> bool {
+        self.removed.lost(&self.original(path))
+    }
+
     /// `path` with positions as in the file.
     pub(crate) fn original(&self, path: &KeyPath) -> KeyPath {
         let mut original = KeyPath::default();

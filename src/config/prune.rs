@@ -54,6 +54,11 @@ impl Removed {
         self.entries.contains_key(list) || matches!(list.0.as_slice(), [Step::Key(key)] if self.lacks(key))
     }
 
+    /// Whether the value at `path` (as in the file) was taken out, as a whole or in part.
+    pub(crate) fn lost(&self, path: &KeyPath) -> bool {
+        matches!(path.0.first(), Some(Step::Key(section)) if self.lacks(section))
+    }
+
     /// Whether the top-level section `section` was taken out.
     pub(crate) fn lacks(&self, section: &str) -> bool {
         self.sections.contains(section)

@@ -10,11 +10,13 @@ use serde::Serialize;
 
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, TimeUnit,
+    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol,
+    TimeUnit,
 };
 use super::secret::Secret;
 use super::{Pointer, Source};
 use crate::domain::{Bound, Metric, Task};
+pub use crate::policy::Decide;
 
 /// Everything that a configuration says. `Debug` shows stars for secrets.
 #[derive(Clone, Debug)]
@@ -23,6 +25,9 @@ pub struct Config {
     pub kafka: Option<Kafka>,
     /// Limits on records.
     pub ingest: Ingest,
+    /// How many false alarms the sequential policies of all models without a budget of their own may
+    /// raise together.
+    pub false_alarm_budget: Budget,
     /// Input topics, at least one, names distinct.
     pub topics: Vec<Topic>,
     /// Models, at least one, names distinct.
@@ -119,6 +124,28 @@ pub struct Ingest {
     pub max_age: Duration,
 }
 
+/// How many false alarms are accepted on average, over everything that it is divided over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// False alarms; above zero, finite.
+    pub count: f64,
+    /// In each such span of event time; at least 1 h, and at least one pane of each model it is for.
+    pub per: Duration,
+    /// Chance, for each slot, that its bound on the reference is wrong; above 0, at most 0.01.
+    pub reference_error: f64,
+}
+
+/// What of a model may be live at once, which its slots are multiplied by; each 1 to 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// Versions at the same time.
+    pub versions: u32,
+    /// Owners.
+    pub tenants: u32,
+    /// Confidence sequences that may begin in `Budget::per` for each version of each owner.
+    pub starts: u32,
+}
+
 /// An input topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
@@ -173,6 +200,12 @@ pub struct Model {
     pub segments: Vec<Attribute>,
     /// File of the reference profile; need not exist yet.
     pub profile: Option<PathBuf>,
+    /// File of the tolerances; need not exist yet. Only where there is a profile.
+    pub calibration: Option<PathBuf>,
+    /// Its own false-alarm budget; none: it shares [`Config::false_alarm_budget`].
+    pub false_alarm_budget: Option<Budget>,
+    /// What of it may be live at once.
+    pub live: Live,
     /// A whole fraction of a day, 1 s or more.
     pub pane: Duration,
     /// Checks, names distinct.
@@ -233,6 +266,34 @@ pub struct Check {
     pub segments: bool,
     /// Confidence of intervals, between 0.5 and 1.
     pub confidence: f64,
+    /// Share of the false-alarm budget relative to that of other slots; above zero, finite.
+    pub weight: f64,
+    /// Which way a rate or a mean is watched; what the bound forbids where there is one, and `Both`
+    /// for every other metric.
+    pub direction: Direction,
+    /// Tolerance stated by hand; none: what the calibration says. Never where the metric has no
+    /// detector, or one that compares with its bound only.
+    pub tolerance: Option<Tolerance>,
+}
+
+impl Check {
+    /// The tolerance stated by hand for `name`, a column (`prediction` and `score` for outputs) or a
+    /// value of a group, in units of a share; none where none is stated.
+    pub fn tolerance_of(&self, name: &str) -> Option<f64> {
+        match self.tolerance.as_ref()? {
+            Tolerance::All(tolerance) => Some(*tolerance),
+            Tolerance::Each(each) => each.get(name).copied(),
+        }
+    }
+}
+
+/// How much a watched share may differ from the reference's; from 0 to below 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tolerance {
+    /// The same for everything that the check is asked of.
+    All(f64),
+    /// By column or group value; what is not named has none stated. Never empty.
+    Each(BTreeMap<String, f64>),
 }
 
 /// What a check is asked of.
@@ -265,15 +326,19 @@ pub struct Policy {
     pub name: String,
     /// Name of its model.
     pub model: String,
-    /// Names of that model's checks, at least one, distinct, each with a bound.
+    /// Names of that model's checks, at least one, distinct. Each has a bound where the policy decides
+    /// by windows, and a detector where it decides sequentially.
     pub checks: Vec<String>,
-    /// Windows with a breach that open an incident: at least 1, at most `violate_of`.
+    /// By what it decides. `Window` only with actions that notify, unless that was overridden.
+    pub decide: Decide,
+    /// Windows with a breach that open an incident: at least 1, at most `violate_of`; 1 where the
+    /// policy decides sequentially.
     pub violate_windows: u32,
-    /// Among this many windows.
+    /// Among this many windows; 1 where the policy decides sequentially.
     pub violate_of: u32,
     /// Windows in a row inside the clear bounds that close it.
     pub clear_windows: u32,
-    /// The clear bound of every check of `checks`; inside the check's own bound.
+    /// The clear bound of every check of `checks` that has a bound; inside the check's own.
     pub clear_bounds: BTreeMap<String, Bound>,
     /// Windows in a row with every check passing that qualify a version.
     pub qualify_windows: u32,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::bound::Bound;
 use super::key::{ModelId, ProfileHash, Segment, Tenant, Version};
 use super::metric::Metric;
+use super::sequential::Sequential;
 use super::time::EventTime;
 
 /// What a check says of its bound.
@@ -124,4 +125,8 @@ pub struct Finding {
     /// be compared. Else empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the sequential layer says; none where no policy with `decide: sequential` follows the
+    /// check. `verdict` above is the window's own, which promises nothing about false alarms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<Sequential>,
 }

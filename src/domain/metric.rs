@@ -131,10 +131,92 @@ metrics! {
     Latency = "latency" in Latency for [Binary, Multiclass, Regression];
 }
 
+/// How a sequential policy follows a metric: what its e-detectors watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Detector {
+    /// The shares of a column's cells, and their cumulative sums, against the reference.
+    Histogram,
+    /// A share of rows against the reference, the bound, or both.
+    Rate,
+    /// A mean of values between 0 and 1 against the reference, the bound, or both.
+    Mean,
+    /// The rates of every two groups against the bound alone.
+    Limit,
+}
+
 impl Metric {
     /// Whether the metric is defined for models of `task`.
     pub fn serves(self, task: Task) -> bool {
         self.tasks().contains(&task)
+    }
+
+    /// What a sequential policy watches to follow this metric for a model of `task`; none where no
+    /// detector is known that keeps its error rate. Latency is watched as the share of rows above
+    /// the bound. Precision and recall of a multiclass model are means over classes of ratios whose
+    /// numbers of rows differ, which are no share of rows.
+    pub const fn sequential(self, task: Task) -> Option<Detector> {
+        Some(match self {
+            Self::Psi
+            | Self::JensenShannon
+            | Self::Hellinger
+            | Self::TotalVariation
+            | Self::ChiSquared
+            | Self::KolmogorovSmirnov
+            | Self::Wasserstein
+            | Self::WassersteinNormalized => Detector::Histogram,
+            Self::NullRate
+            | Self::InvalidRate
+            | Self::UnseenRate
+            | Self::OutOfRangeRate
+            | Self::SelectionRate
+            | Self::Accuracy
+            | Self::Latency => Detector::Rate,
+            Self::Precision | Self::Recall => match task {
+                Task::Multiclass => return None,
+                Task::Binary | Task::Regression => Detector::Rate,
+            },
+            Self::Brier => Detector::Mean,
+            Self::SelectionRateDifference
+            | Self::SelectionRateRatio
+            | Self::TruePositiveRateDifference
+            | Self::FalsePositiveRateDifference
+            | Self::EqualizedOddsDifference => Detector::Limit,
+            Self::F1 | Self::LogLoss | Self::ExpectedCalibrationError | Self::TrafficVolume => return None,
+        })
+    }
+
+    /// The least and the greatest value that the metric can have, both included.
+    pub const fn range(self) -> (f64, f64) {
+        match self {
+            Self::Psi
+            | Self::ChiSquared
+            | Self::Wasserstein
+            | Self::WassersteinNormalized
+            | Self::LogLoss
+            | Self::TrafficVolume
+            | Self::Latency => (0.0, f64::INFINITY),
+            // The square root of ln 2, rounded up.
+            Self::JensenShannon => (0.0, 0.832_554_611_157_698),
+            Self::Hellinger
+            | Self::TotalVariation
+            | Self::KolmogorovSmirnov
+            | Self::NullRate
+            | Self::InvalidRate
+            | Self::UnseenRate
+            | Self::OutOfRangeRate
+            | Self::SelectionRate
+            | Self::SelectionRateDifference
+            | Self::SelectionRateRatio
+            | Self::TruePositiveRateDifference
+            | Self::FalsePositiveRateDifference
+            | Self::EqualizedOddsDifference
+            | Self::Accuracy
+            | Self::Precision
+            | Self::Recall
+            | Self::F1
+            | Self::Brier
+            | Self::ExpectedCalibrationError => (0.0, 1.0),
+        }
     }
 }
 

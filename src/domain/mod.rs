@@ -10,6 +10,7 @@ pub mod key;
 pub mod metric;
 pub mod position;
 pub mod reject;
+pub mod sequential;
 pub mod time;
 
 pub use accounting::Accounting;
@@ -17,7 +18,8 @@ pub use bound::Bound;
 pub use decision::{Decision, DecisionKind, open_incidents};
 pub use finding::{Finding, Scope, Verdict, Window};
 pub use key::{ModelId, ModelKey, ProfileHash, Segment, Tenant, Version};
-pub use metric::{Metric, Task};
+pub use metric::{Detector, Metric, Task};
 pub use position::{Positions, SourcePartition};
 pub use reject::RejectReason;
+pub use sequential::{Evidence, Sequential};
 pub use time::EventTime;

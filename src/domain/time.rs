@@ -40,6 +40,12 @@ impl EventTime {
         let width = (width.as_millis() as i64).max(1);
         Self(self.0.div_euclid(width).saturating_mul(width))
     }
+
+    /// Hour of the week in UTC: 0 is Monday 00:00, 167 Sunday 23:00.
+    pub fn hour_of_week(self) -> usize {
+        // 1970-01-01 was a Thursday.
+        (self.0.div_euclid(3_600_000) + 72).rem_euclid(168) as usize
+    }
 }
 
 impl Add<Duration> for EventTime {

@@ -217,12 +217,13 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 mod tests {
     use super::*;
     use crate::domain::{Bound, Metric, Scope, Segment, Window};
-    use crate::policy::KOfN;
+    use crate::policy::{Decide, KOfN};
 
     fn spec() -> PolicySpec {
         PolicySpec {
             name: "fair".into(),
             checks: vec!["ratio".into()],
+            decide: Decide::Window,
             violate: KOfN { k: 2, n: 3 },
             clear_windows: 2,
             clear_bounds: BTreeMap::new(),
@@ -258,6 +259,7 @@ mod tests {
             bound: "<= 1".parse::<Bound>().ok(),
             verdict: Some(verdict),
             reason: None,
+            sequential: None,
         };
         machine.take_up(EventTime::from_millis(second * 1000 - 1));
         let step = Step { at, findings: &[Arc::new(finding)], traffic: true, live };

@@ -6,4 +6,4 @@ pub mod machine;
 pub mod spec;
 
 pub use machine::{Incident, PolicyMachine, Step};
-pub use spec::{KOfN, PolicySpec};
+pub use spec::{Decide, KOfN, PolicySpec};

@@ -14,14 +14,36 @@ pub struct KOfN {
     pub n: usize,
 }
 
+/// By what a policy decides that a model version has left its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decide {
+    /// By e-detectors and confidence sequences, whose false alarms are within the configured
+    /// budget however often they are looked at: one alarm is enough.
+    Sequential,
+    /// By windows beyond their bounds, `k` of the last `n`, which have no stated error rate.
+    Window,
+}
+
+impl Decide {
+    /// The word of the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Window => "window",
+        }
+    }
+}
+
 /// A policy as it is configured for one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySpec {
     /// Its configured name.
     pub name: String,
-    /// Names of the checks it follows; each has a bound.
+    /// Names of the checks it follows. Each has a bound where the policy decides by windows.
     pub checks: Vec<String>,
-    /// When an incident opens.
+    /// By what it decides.
+    pub decide: Decide,
+    /// When an incident opens; one of one where the policy decides sequentially.
     pub violate: KOfN,
     /// Consecutive windows inside the clear bounds after which an incident closes.
     pub clear_windows: usize,

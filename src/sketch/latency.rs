@@ -47,6 +47,14 @@ impl Latency {
         })
     }
 
+    /// Calls that took longer than `seconds` for certain: a cell that reaches down to it is left out.
+    pub fn slower_than(&self, seconds: f64) -> u64 {
+        let limit = (seconds * 1e6).max(0.0) as u64;
+        let steps = self.0.iter_recorded();
+        let slower = steps.filter(|step| self.0.lowest_equivalent(step.value_iterated_to()) > limit);
+        slower.map(|step| u64::from(step.count_at_value())).sum()
+    }
+
     /// Adds `other`.
     pub fn merge(&mut self, other: &Self) {
         self.0.add(&other.0).expect("both histograms have the same bounds");

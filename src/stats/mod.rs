@@ -6,6 +6,7 @@
 //! Every interval contains the value that it belongs to, and `confidence` is a probability strictly
 //! between 0 and 1 (anything else gives `None`).
 
+pub mod dispersion;
 pub mod divergence;
 pub mod ecdf;
 pub mod edetector;

@@ -45,6 +45,7 @@ pub(super) fn finding(metric: Metric, scope: Scope, value: Option<f64>, n: u64) 
         bound: None,
         verdict: None,
         reason: None,
+        sequential: None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use plimsoll::domain::{
     Bound, DecisionKind, EventTime, Finding, Metric, ModelKey, Scope, Segment, Verdict, Window,
 };
-use plimsoll::policy::{KOfN, PolicyMachine, PolicySpec, Step};
+use plimsoll::policy::{Decide, KOfN, PolicyMachine, PolicySpec, Step};
 
 fn key() -> ModelKey {
     ModelKey {
@@ -25,6 +25,7 @@ fn spec(checks: &[&str], clear: &[(&str, &str)]) -> PolicySpec {
     PolicySpec {
         name: "fair".to_owned(),
         checks: checks.iter().map(|check| (*check).to_owned()).collect(),
+        decide: Decide::Window,
         violate: KOfN { k: 2, n: 3 },
         clear_windows: 2,
         clear_bounds: clear

@@ -2,6 +2,7 @@
 //! field is its description in the JSON Schema, and unknown keys are refused. Nothing is checked
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
+mod budget;
 mod model;
 mod parts;
 mod policy;
@@ -9,6 +10,7 @@ mod policy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use budget::*;
 pub use model::*;
 pub use parts::*;
 pub use policy::*;
@@ -25,6 +27,9 @@ pub struct Root {
     /// Limits on what is accepted from records.
     #[serde(default)]
     pub ingest: Ingest,
+    /// How many false alarms all sequential policies together may raise, on average.
+    #[serde(default)]
+    pub false_alarm_budget: FalseAlarmBudget,
     /// The Kafka topics with inference records. A topic may carry many models.
     #[schemars(length(min = 1))]
     pub topics: Vec<Topic>,

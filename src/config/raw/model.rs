@@ -1,11 +1,12 @@
 //! A model: how its records are read, and what is asked of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Bound, Duration, Pointer, Scalar, Source};
+use super::{Bound, Duration, Live, ModelBudget, Pointer, Scalar, Source};
 use crate::domain::{Metric, Task};
 
 /// A model to watch.
@@ -61,6 +62,15 @@ pub struct Model {
     /// File with the reference profile, as `plimsoll profile` writes it.
     #[serde(default)]
     pub profile: Option<String>,
+    /// File with the tolerances of sequential checks, as `plimsoll calibrate` writes it. Needs a `profile`.
+    #[serde(default)]
+    pub calibration: Option<String>,
+    /// A false-alarm budget for this model alone; default: it shares the one of all models.
+    #[serde(default)]
+    pub false_alarm_budget: Option<ModelBudget>,
+    /// What of this model may be live at once.
+    #[serde(default)]
+    pub live: Live,
     /// Slice of event time in which is counted; at least 1s, and a whole fraction of a day.
     #[serde(default = "one_minute")]
     pub pane: Duration,
@@ -264,6 +274,52 @@ pub struct Check {
     /// Confidence of intervals, between 0.5 and 1.
     #[serde(default = "ninety_nine")]
     pub confidence: f64,
+    /// Sequential policies: the check's share of the false-alarm budget, relative to the others; above 0.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Sequential policies, rates and means: which way is watched. Default: the one that the bound forbids, else `both`.
+    #[serde(default)]
+    pub direction: Option<Direction>,
+    /// Sequential policies: how much the watched share may differ from the reference's, 0 to below 1; one number, or one for each column or group value by name. Default: what `calibration` says.
+    #[serde(default)]
+    pub tolerance: Option<Tolerance>,
+}
+
+/// Which way a sequential policy watches a rate or a mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// Only whether it rises.
+    Above,
+    /// Only whether it falls.
+    Below,
+}
+
+impl Direction {
+    /// The direction as configurations spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Above => "above",
+            Self::Below => "below",
+        }
+    }
+}
+
+/// How much a watched share may differ from the reference's.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Tolerance {
+    /// The same for everything that the check is asked of.
+    All(f64),
+    /// By name of a column or a group value; what is not named has none.
+    Each(BTreeMap<String, f64>),
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 fn hundred() -> u64 {

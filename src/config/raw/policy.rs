@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Bound, Duration, SecretRef};
+use crate::policy;
 
 /// When a model version counts as in violation, and what is wanted then.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -16,12 +17,18 @@ pub struct Policy {
     pub name: String,
     /// The model that it is about.
     pub model: String,
-    /// Names of that model's checks, each with a bound.
+    /// Names of that model's checks, each with a bound where the policy decides by windows.
     #[schemars(length(min = 1))]
     pub checks: Vec<String>,
-    /// What opens an incident.
+    /// `sequential`: an alarm within the false-alarm budget opens an incident. `window`: windows beyond their bounds do, at no stated error rate. Default: `sequential` where an action is a rollback or a retraining, else `window`.
     #[serde(default)]
-    pub violate: Violate,
+    pub decide: Option<Decide>,
+    /// Let a rule over windows ask for rollbacks and retraining, although its error rate is not known.
+    #[serde(default)]
+    pub window_may_act: bool,
+    /// `decide: window`: what opens an incident. A sequential policy needs one alarm, and takes none.
+    #[serde(default)]
+    pub violate: Option<Violate>,
     /// What closes it.
     #[serde(default)]
     pub clear: Clear,
@@ -34,6 +41,25 @@ pub struct Policy {
     /// Names of the actions to take when an incident opens.
     #[serde(default)]
     pub actions: Vec<String>,
+}
+
+/// By what a policy decides that a model version is in violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decide {
+    /// By detectors with a stated rate of false alarms, whatever the number of looks.
+    Sequential,
+    /// By windows beyond their bounds, some of the last few.
+    Window,
+}
+
+impl From<Decide> for policy::Decide {
+    fn from(raw: Decide) -> Self {
+        match raw {
+            Decide::Sequential => Self::Sequential,
+            Decide::Window => Self::Window,
+        }
+    }
 }
 
 /// An incident opens after this many windows with a breach among the last so many.
@@ -141,6 +167,11 @@ impl ActionKind {
             Self::Retrain => "retrain",
             Self::Notify => "notify",
         }
+    }
+
+    /// Whether it changes what a model does, and does not only tell somebody.
+    pub const fn acts(self) -> bool {
+        matches!(self, Self::Rollback | Self::Retrain)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sequential;
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
@@ -56,6 +57,15 @@ impl Asked<'_> {
             Some(bound) => report.parse::<Bound>(&path.key("bound"), &bound.0).map(Some),
             None => Some(None),
         };
+        if let Some(Some(bound)) = bound {
+            sequential::in_range(raw.metric, bound, &path.key("bound"), report);
+        }
+        let direction = sequential::direction(raw, self.model.task, bound.flatten(), path, report);
+        let tolerance = if serves {
+            sequential::tolerance(raw, self.model, of.as_ref(), self.model_path, path, report)
+        } else {
+            None
+        };
         self.numbers(report);
         if raw.segments && self.model.segments.is_empty() {
             let list = report.original(&self.model_path.key("segments"));
@@ -78,6 +88,9 @@ impl Asked<'_> {
             quantile: raw.quantile.unwrap_or(0.99),
             segments: raw.segments,
             confidence: raw.confidence,
+            weight: raw.weight,
+            direction,
+            tolerance: tolerance?,
         })
     }
 
@@ -313,6 +326,12 @@ impl Asked<'_> {
         }
         if !(raw.confidence > 0.5 && raw.confidence < 1.0) {
             report.error(&path.key("confidence"), format!("{} is not between 0.5 and 1", raw.confidence));
+        }
+        if !(raw.weight > 0.0 && raw.weight.is_finite()) {
+            report.error(
+                &path.key("weight"),
+                "must be above 0; to spend nothing on a check, let no sequential policy follow it",
+            );
         }
     }
 }

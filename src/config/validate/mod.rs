@@ -2,10 +2,12 @@
 //! another is wrong, but no consequence of a mistake is reported beside the mistake itself.
 
 mod action;
+mod budget;
 mod check;
 mod kafka;
 mod model;
 mod policy;
+mod sequential;
 mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut Report) -> Option<Config> {
     let kafka = kafka::kafka(&root.kafka, around, report);
     let topics = topic::topics(root, report);
+    let false_alarm_budget = budget::fleet(root, report);
     let models = model::models(root, around, report);
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
@@ -44,6 +47,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     Some(Config {
         kafka: kafka?,
         ingest: ingest?,
+        false_alarm_budget: false_alarm_budget?,
         topics: topics?,
         models: models?,
         policies: policies?,

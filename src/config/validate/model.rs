@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Surroundings, check};
+use super::{Surroundings, budget, check};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
@@ -154,6 +154,11 @@ fn model(
     intersections(raw, path, report);
     let pane = pane(&raw.pane, &path.key("pane"), report);
     let checks = check::checks(raw, path, pane, report);
+    let false_alarm_budget = budget::own(raw, path, root, pane, report);
+    if raw.calibration.is_some() && raw.profile.is_none() && !report.lost(&path.key("profile")) {
+        let wrong = "needs a `profile`: a calibration says how much traffic may differ from its reference";
+        report.error(&path.key("calibration"), wrong);
+    }
 
     Some(Model {
         name: raw.name.clone(),
@@ -175,6 +180,9 @@ fn model(
         intersections: raw.intersections.clone(),
         segments: segments?,
         profile: raw.profile.as_ref().map(|file| around.folder.join(file)),
+        calibration: raw.calibration.as_ref().map(|file| around.folder.join(file)),
+        false_alarm_budget: false_alarm_budget?,
+        live: budget::live(&raw.live),
         pane: pane?,
         checks: checks?,
     })

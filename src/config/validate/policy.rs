@@ -1,11 +1,13 @@
-//! Policies: that they refer to checks that can be breached, and clear no sooner than they violate.
+//! Policies: that they decide by a rule that may ask for their actions, refer to checks that can be
+//! breached by it, and clear no sooner than they violate.
 
 use std::collections::BTreeMap;
 
+use super::sequential;
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw::{self, Mode};
-use crate::config::tree::Policy;
+use crate::config::tree::{Decide, Policy};
 use crate::domain::Bound;
 
 pub(super) fn policies(root: &raw::Root, report: &mut Report) -> Option<Vec<Policy>> {
@@ -45,8 +47,10 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
     report.plain_name(&path.key("name"), &raw.name);
     report.unrepeated(&path.key("checks"), &raw.checks);
     report.unrepeated(&path.key("actions"), &raw.actions);
-    if raw.violate.windows > raw.violate.of {
-        let raw::Violate { windows, of } = raw.violate;
+    if let Some(raw::Violate { windows, of }) = raw.violate
+        && windows > of
+        && !report.lost(&path.key("violate"))
+    {
         report.error(&path.key("violate"), format!("{windows} of {of} windows can never breach"));
     }
     let actions = KeyPath::root("actions");
@@ -54,22 +58,29 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
         let names = root.actions.iter().map(|action| action.name.as_str());
         report.find(&path.key("actions").at(index), "action", action, &actions, names);
     }
-    if raw.mode == Mode::Auto && raw.actions.is_empty() {
+    let decide = decide(raw, path, root, report);
+    if raw.mode == Mode::Auto && raw.actions.is_empty() && !report.lost(&path.key("actions")) {
         report.error(&path.key("mode"), "`auto` needs `actions`");
     }
     let models = KeyPath::root("models");
     let names = root.models.iter().map(|model| model.name.as_str());
     let model = report.find(&path.key("model"), "model", &raw.model, &models, names);
-    let bounds = model.and_then(|index| bounds(raw, path, &root.models[index], &models.at(index), report));
+    let bounds =
+        model.and_then(|index| followed(raw, decide, path, &root.models[index], &models.at(index), report));
     if let Some(model) = model {
         version_to_go_back_to(raw, path, root, &root.models[model], report);
     }
+    let violate = match decide? {
+        Decide::Sequential => raw::Violate { windows: 1, of: 1 },
+        Decide::Window => raw.violate.clone().unwrap_or_default(),
+    };
     Some(Policy {
         name: raw.name.clone(),
         model: raw.model.clone(),
         checks: raw.checks.clone(),
-        violate_windows: raw.violate.windows,
-        violate_of: raw.violate.of,
+        decide: decide?,
+        violate_windows: violate.windows,
+        violate_of: violate.of,
         clear_windows: raw.clear.windows,
         clear_bounds: bounds?,
         qualify_windows: raw.qualify.windows,
@@ -78,9 +89,58 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
     })
 }
 
-/// The clear bound of each check.
-fn bounds(
+/// By what the policy decides, and that this may ask for its actions; none where that follows from
+/// something that is wrong.
+fn decide(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Report) -> Option<Decide> {
+    let kind =
+        |name: &String| root.actions.iter().find(|action| action.name == *name).map(|found| found.kind);
+    let acting = raw.actions.iter().find(|name| kind(name).is_some_and(raw::ActionKind::acts));
+    let unknown = report.lost(&path.key("actions")) || raw.actions.iter().any(|name| kind(name).is_none());
+    let by_default = match (acting, unknown) {
+        (Some(_), _) => Some(Decide::Sequential),
+        (None, false) => Some(Decide::Window),
+        (None, true) => None,
+    };
+    let decide = match raw.decide {
+        Some(stated) => Some(stated.into()),
+        None if report.lost(&path.key("decide")) => None,
+        None => by_default,
+    };
+    let may_act = path.key("window_may_act");
+    match (decide?, acting) {
+        (Decide::Window, Some(action)) if !raw.window_may_act && !report.lost(&may_act) => {
+            report.error(
+                &path.key("decide"),
+                format!(
+                    "a window rule has no stated error rate, so it may not ask for `{action}`: use `decide: sequential`, notify only, or override this with `window_may_act: true`"
+                ),
+            );
+        }
+        (Decide::Window, _) => {}
+        (Decide::Sequential, _) => {
+            let which = if raw.decide.is_some() {
+                "this policy is sequential"
+            } else {
+                "this policy is sequential, the default where an action is a rollback or a retraining"
+            };
+            if raw.window_may_act {
+                report.error(&may_act, format!("is for `decide: window`; {which}"));
+            }
+            if raw.violate.is_some() {
+                report.error(
+                    &path.key("violate"),
+                    format!("is for `decide: window`; {which}, and one alarm is enough: leave it out"),
+                );
+            }
+        }
+    }
+    decide
+}
+
+/// The clear bound of each check that has one, and that each check can be followed.
+fn followed(
     raw: &raw::Policy,
+    decide: Option<Decide>,
     path: &KeyPath,
     model: &raw::Model,
     model_path: &KeyPath,
@@ -96,9 +156,17 @@ fn bounds(
             whole = false;
             continue;
         };
-        match &model.checks[found].bound {
+        let (check, check_path) = (&model.checks[found], list.at(found));
+        if decide == Some(Decide::Sequential)
+            && sequential::follow(check, &check_path, model, model_path, &path, report).is_none()
+        {
+            whole = false;
+        }
+        match &check.bound {
+            None if decide != Some(Decide::Window) => {}
+            None if report.lost(&check_path.key("bound")) => whole = false,
             None => {
-                let check = report.original(&list.at(found));
+                let check = report.original(&check_path);
                 report.error(&path, format!("`{name}` has no bound to breach; give {check} a `bound`"));
                 whole = false;
             }
@@ -115,12 +183,16 @@ fn bounds(
         if !raw.checks.contains(name) {
             report.error(&path, format!("`{name}` is not among the policy's checks"));
         }
-        match (bound, bounds.get_mut(name)) {
+        let metric = model.checks.iter().find(|check| check.name == *name).map(|check| check.metric);
+        if let (Some(clear), Some(metric)) = (bound, metric) {
+            sequential::in_range(metric, clear, &path, report);
+        }
+        match (bound, bounds.get(name)) {
             (Some(clear), Some(own)) if !inside(clear, *own) => {
                 report.error(&path, format!("`{clear}` must lie inside the check's own bound `{own}`"));
             }
-            (Some(clear), Some(own)) => *own = clear,
-            _ => whole = false,
+            (Some(clear), _) => drop(bounds.insert(name.clone(), clear)),
+            (None, _) => whole = false,
         }
     }
     whole.then_some(bounds)

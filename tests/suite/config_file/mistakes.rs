@@ -103,7 +103,7 @@ models:
       - {name: slow, metric: latency, window: 1h, quantile: 99}
       - {name: volume, metric: traffic_volume, of: score, window: 1h, quantile: 0.5, min_group: 3}
 policies:
-  - {name: p, model: fraud, checks: [drift, nulls, speed], violate: {windows: 4, of: 3}, actions: [roll]}
+  - {name: p, model: fraud, checks: [drift, nulls, speed], decide: window, violate: {windows: 4, of: 3}, actions: [roll]}
   - {name: p, model: frod, checks: [drift]}
 actions:
   - {name: roll-back, kind: rollback, target: webhook}
@@ -293,7 +293,7 @@ models:
     checks:
       - {name: volume, metric: traffic_volume, window: 1h, bound: ">= 1", min_samples: 0}
       - {name: other, metric: traffic_volume, window: 1h, bound: ">= 1"}
-policies: [{name: p, model: credit, checks: [volume], actions: [back]}]
+policies: [{name: p, model: credit, checks: [volume], decide: window, window_may_act: true, actions: [back]}]
 actions: [{name: back, kind: rollback}, {name: tell, kind: notify}]
 "#;
     let warnings: Vec<String> = parse(text).unwrap().warnings.iter().map(ToString::to_string).collect();

@@ -249,6 +249,8 @@ policies:
   - name: fair-lending
     model: credit
     checks: [approval-ratio]
+    decide: window
+    window_may_act: true
     violate: {{windows: 2, of: 3}}
     clear: {{windows: 2}}
     qualify: {{windows: 2}}
