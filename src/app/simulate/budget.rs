@@ -2,12 +2,14 @@
 //! stands still; in the others it moves as traffic does, and the detectors were calibrated on two
 //! weeks of the same process before.
 
+use super::clean::{Clean, Tolerances};
 use super::random::{Purpose, Random, stream};
 use super::report::{Cell, Promise, Section, Table};
-use super::streams::{CELLS, Feature, PERIOD, RATE, REFERENCE_ROWS, ROWS, Rate, Wander, hour};
+use super::streams::{CELLS, Feature, PERIOD, RATE, REFERENCE_ROWS, ROWS, Rate, WEEK, Wander, hour};
 use super::tally::{COLUMNS, Tally};
-use super::watch::{BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components};
+use super::watch::{BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components, rate_readings};
 use super::{Options, Scenario};
+use crate::stats::edetector::histogram;
 
 /// Rate checks; the rest of the fleet are histogram checks.
 const RATES: usize = CHECKS / 2;
@@ -39,24 +41,59 @@ fn design(scenario: Scenario) -> (Design, &'static str) {
     (Design { wander, null: Null::Reference, purpose }, about)
 }
 
-/// False alarms of one check in `panes` panes.
-fn alarms(design: Design, seed: u64, check: usize, panes: u64) -> u64 {
+/// What became of one check.
+struct Outcome {
+    alarms: u64,
+    /// The largest tolerance of its components.
+    tolerance: f64,
+}
+
+fn outcome(design: Design, seed: u64, check: usize, panes: u64) -> Outcome {
     let mut random = stream(seed, design.purpose, check);
     if check < RATES { rate(design, panes, &mut random) } else { feature(design, panes, &mut random) }
 }
 
-fn rate(design: Design, panes: u64, random: &mut Random) -> u64 {
+fn rate(design: Design, panes: u64, random: &mut Random) -> Outcome {
     let mut source = Rate::new(design.wander, random);
     let k = source.reference(random);
-    let mut watch = Watch::of_fleet(rate_components(k, REFERENCE_ROWS, design.null, none));
-    (0..panes).filter(|pane| watch.rate(source.pane(*pane, random), ROWS, hour(*pane))).count() as u64
+    let mut clean = Clean::new(rate_components(k, REFERENCE_ROWS, design.null, none));
+    let mut readings = Vec::new();
+    for pane in 0..design.clean_panes() {
+        rate_readings(clean.components(), source.pane(pane, random), ROWS, &mut readings);
+        clean.take(&readings, hour(pane));
+    }
+    let tolerances = design.tolerances(&clean);
+    let extra = |part, side| tolerances.of(part, side);
+    let mut watch = Watch::of_fleet(rate_components(k, REFERENCE_ROWS, design.null, extra));
+    let alarms = (0..panes).filter(|pane| watch.rate(source.pane(*pane, random), ROWS, hour(*pane)));
+    Outcome { alarms: alarms.count() as u64, tolerance: tolerances.largest() }
 }
 
-fn feature(design: Design, panes: u64, random: &mut Random) -> u64 {
+fn feature(design: Design, panes: u64, random: &mut Random) -> Outcome {
     let mut source = Feature::new(design.wander, random);
     let reference = source.reference(random);
-    let mut watch = Watch::of_fleet(cell_components(&reference, true, none));
-    (0..panes).filter(|pane| watch.cells(&source.pane(*pane, random), hour(*pane))).count() as u64
+    let mut clean = Clean::new(cell_components(&reference, true, none));
+    let mut readings = Vec::new();
+    for pane in 0..design.clean_panes() {
+        histogram::readings(clean.components(), &source.pane(pane, random), &mut readings);
+        clean.take(&readings, hour(pane));
+    }
+    let tolerances = design.tolerances(&clean);
+    let mut watch =
+        Watch::of_fleet(cell_components(&reference, true, |part, side| tolerances.of(part, side)));
+    let alarms = (0..panes).filter(|pane| watch.cells(&source.pane(*pane, random), hour(*pane)));
+    Outcome { alarms: alarms.count() as u64, tolerance: tolerances.largest() }
+}
+
+impl Design {
+    /// Panes of calibration before the first that is watched; whole weeks, so that hours go on.
+    fn clean_panes(&self) -> u64 {
+        if self.wander == Wander::Still { 0 } else { 2 * WEEK }
+    }
+
+    fn tolerances(&self, clean: &Clean) -> Tolerances {
+        if self.wander == Wander::Still { Tolerances::default() } else { clean.tolerances() }
+    }
 }
 
 pub(super) fn section(scenario: Scenario, options: &Options) -> Section {
@@ -67,18 +104,28 @@ pub(super) fn section(scenario: Scenario, options: &Options) -> Section {
 fn quiet(name: &'static str, design: Design, truth: &str, options: &Options) -> Section {
     let units = options.seeds as usize * CHECKS;
     let found = options.work().spread(name, units, |unit| {
-        alarms(design, options.seed(unit / CHECKS), unit % CHECKS, options.panes)
+        outcome(design, options.seed(unit / CHECKS), unit % CHECKS, options.panes)
     });
     let sum = |from: usize, to: usize| {
-        Tally::new(found.chunks(CHECKS).map(|seed| seed[from..to].iter().sum()).collect())
+        Tally::new(
+            found.chunks(CHECKS).map(|seed| seed[from..to].iter().map(|check| check.alarms).sum()).collect(),
+        )
+    };
+    // The upper of the two in the middle, where there are two.
+    let tolerance = |from: usize, to: usize| {
+        let mut all: Vec<f64> =
+            found.chunks(CHECKS).flat_map(|seed| &seed[from..to]).map(|check| check.tolerance).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
     };
     let all = sum(0, CHECKS);
     let mut table = Table::new(
         format!("False alarms in {} panes.", options.panes),
-        &[&["of", "checks"][..], &COLUMNS].concat(),
+        &[&["of", "checks", "median tolerance"][..], &COLUMNS].concat(),
     );
     for (of, from, to) in [("rates", 0, RATES), ("features", RATES, CHECKS), ("the whole fleet", 0, CHECKS)] {
-        let mut row = vec![of.into(), Cell::Count((to - from) as u64)];
+        let tolerance = Cell::Number(tolerance(from, to), 4);
+        let mut row = vec![of.into(), Cell::Count((to - from) as u64), tolerance];
         row.extend(sum(from, to).cells());
         table.row(row);
     }

@@ -4,11 +4,16 @@
 //! daemon's own; only the traffic is made up, from seeds that are printed.
 
 mod budget;
+mod clean;
 mod delay;
+mod fairness;
+mod groups;
+mod peers;
 mod power;
 mod random;
 mod real;
 pub mod report;
+mod rules;
 mod streams;
 mod tally;
 mod watch;
@@ -62,12 +67,23 @@ pub enum Scenario {
     BudgetReal,
     /// How soon changes are found.
     Power,
+    /// Groups against a limit.
+    Fairness,
+    /// Rules of other tools on the same streams.
+    Peers,
 }
 
 impl Scenario {
     /// All, in the order in which they run.
-    pub const ALL: [Self; 5] =
-        [Self::Budget, Self::BudgetAr1, Self::BudgetDay, Self::BudgetReal, Self::Power];
+    pub const ALL: [Self; 7] = [
+        Self::Budget,
+        Self::BudgetAr1,
+        Self::BudgetDay,
+        Self::BudgetReal,
+        Self::Power,
+        Self::Fairness,
+        Self::Peers,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -77,6 +93,8 @@ impl Scenario {
             Self::BudgetDay => "budget-day",
             Self::BudgetReal => "budget-real",
             Self::Power => "power",
+            Self::Fairness => "fairness",
+            Self::Peers => "peers",
         }
     }
 }
@@ -160,5 +178,7 @@ fn section(scenario: Scenario, options: &Options) -> Result<Section, Error> {
         Scenario::Budget | Scenario::BudgetAr1 | Scenario::BudgetDay => budget::section(scenario, options),
         Scenario::BudgetReal => real::section(options)?,
         Scenario::Power => power::section(options),
+        Scenario::Fairness => fairness::section(options),
+        Scenario::Peers => peers::section(options),
     })
 }

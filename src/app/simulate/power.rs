@@ -16,26 +16,17 @@ pub(super) const PATIENCE: u64 = WEEK;
 /// Draws of each change per seed.
 const DRAWS: usize = 40;
 
-/// What changes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Change {
-    /// The rate becomes this.
-    Rate(f64),
-    /// The feature's mean and standard deviation become these, from 0 and 1.
-    Normal {
-        /// New mean, in standard deviations.
-        mean: f64,
-        /// New standard deviation.
-        sd: f64,
-    },
-}
+/// What a change is called, what it becomes, and the largest median delay that is promised.
+pub(super) type Change<T> = (&'static str, T, Option<f64>);
 
-/// The changes, what they are called, and the largest median delay that is promised.
-pub(super) const CHANGES: [(&str, Change, Option<f64>); 4] = [
-    ("rate .10 to .13", Change::Rate(0.13), Some(20.0)),
-    ("mean + .2 sd", Change::Normal { mean: 0.2, sd: 1.0 }, Some(8.0)),
-    ("mean + .1 sd", Change::Normal { mean: 0.1, sd: 1.0 }, None),
-    ("sd x 1.2", Change::Normal { mean: 0.0, sd: 1.2 }, Some(12.0)),
+/// A rate rises to this.
+pub(super) const RATE_CHANGE: Change<f64> = ("rate .10 to .13", 0.13, Some(20.0));
+
+/// A normal feature of mean 0 and standard deviation 1 gets these.
+pub(super) const FEATURE_CHANGES: [Change<(f64, f64)>; 3] = [
+    ("mean + .2 sd", (0.2, 1.0), Some(8.0)),
+    ("mean + .1 sd", (0.1, 1.0), None),
+    ("sd x 1.2", (0.0, 1.2), Some(12.0)),
 ];
 
 /// One draw: alarms before the change, and panes until the first after it.
@@ -87,29 +78,20 @@ pub(super) fn section(options: &Options) -> Section {
     );
     let mut promises = Vec::new();
     let draws = options.seeds as usize * DRAWS;
-    let both = [Side::Above, Side::Below];
-    for (number, (name, change, promised)) in CHANGES.into_iter().enumerate() {
-        let unit = |index: usize, sides: &[Side]| {
-            let purpose = match change {
-                Change::Rate(_) => Purpose::RateChange,
-                Change::Normal { .. } => Purpose::FeatureChange,
-            };
-            let place = number * DRAWS + index % DRAWS;
-            let mut random = stream(options.seed(index / DRAWS), purpose, place);
-            match change {
-                Change::Rate(to) => rate(to, sides, &mut random),
-                Change::Normal { mean, sd } => feature(mean, sd, &mut random),
-            }
-        };
-        let label = format!("power, {name}");
-        let delays = row(&mut table, name, options.work().spread(&label, draws, |i| unit(i, &both)));
-        if let Some(most) = promised {
-            promises.push(Promise::at_most(format!("median delay, {name}"), delays.median(), most));
-        }
-        if let Change::Rate(_) = change {
-            let found = options.work().spread(&label, draws, |i| unit(i, &[Side::Above]));
-            row(&mut table, &format!("{name}, looked at from above only"), found);
-        }
+    let random = |number: usize, draw: usize| {
+        stream(options.seed(draw / DRAWS), Purpose::Change, number * DRAWS + draw % DRAWS)
+    };
+    let (name, to, promised) = RATE_CHANGE;
+    let label = format!("power, {name}");
+    let of_sides =
+        |sides: &[Side]| options.work().spread(&label, draws, |draw| rate(to, sides, &mut random(0, draw)));
+    promise(&mut promises, name, &row(&mut table, name, of_sides(&[Side::Above, Side::Below])), promised);
+    row(&mut table, &format!("{name}, looked at from above only"), of_sides(&[Side::Above]));
+    for (number, (name, (mean, sd), promised)) in FEATURE_CHANGES.into_iter().enumerate() {
+        let found = options.work().spread(&format!("power, {name}"), draws, |draw| {
+            feature(mean, sd, &mut random(1 + number, draw))
+        });
+        promise(&mut promises, name, &row(&mut table, name, found), promised);
     }
     let about = format!(
         "One of 200 checks that share a budget of 1 false alarm in 4 weeks changes after {QUIET} quiet panes of {ROWS} \
@@ -118,6 +100,12 @@ pub(super) fn section(options: &Options) -> Section {
          that is not found within {PATIENCE} panes counts as never found."
     );
     Section { scenario: "power", about, tables: vec![table], promises, skipped: None }
+}
+
+fn promise(promises: &mut Vec<Promise>, name: &str, delays: &Delays, at_most: Option<f64>) {
+    let promised =
+        at_most.map(|most| Promise::at_most(format!("median delay, {name}"), delays.median(), most));
+    promises.extend(promised);
 }
 
 fn row(table: &mut Table, name: &str, draws: Vec<Draw>) -> Delays {

@@ -16,13 +16,15 @@ pub(super) enum Purpose {
     BudgetAr1 = 2,
     BudgetDay = 3,
     Shuffle = 4,
-    RateWeek = 5,
-    FeatureWeek = 6,
-    GroupWeek = 7,
-    RateChange = 8,
-    FeatureChange = 9,
-    GroupChange = 10,
-    Fairness = 11,
+    Change = 5,
+    Limit = 6,
+    Violation = 7,
+    RateWeek = 8,
+    FeatureWeek = 9,
+    GroupWeek = 10,
+    RateChange = 11,
+    FeatureChange = 12,
+    GroupChange = 13,
 }
 
 /// The generator of stream `number` of `purpose`.

@@ -48,12 +48,7 @@ impl Watch {
 
     /// One pane of a rate: whether it alarms, after which the detector starts again.
     pub(super) fn rate(&mut self, k: u64, n: u64, hour: usize) -> bool {
-        self.readings.clear();
-        let reading = Reading::counts(k, n);
-        self.readings.extend(self.components.iter().map(|component| match component.side {
-            Side::Above => reading,
-            Side::Below => reading.turned(),
-        }));
+        rate_readings(&self.components, k, n, &mut self.readings);
         self.step(hour)
     }
 
@@ -74,6 +69,16 @@ impl Watch {
         }
         alarm
     }
+}
+
+/// What `k` of `n` say to each component of a rate.
+pub(super) fn rate_readings(components: &[Component], k: u64, n: u64, out: &mut Vec<Reading>) {
+    out.clear();
+    let reading = Reading::counts(k, n);
+    out.extend(components.iter().map(|component| match component.side {
+        Side::Above => reading,
+        Side::Below => reading.turned(),
+    }));
 }
 
 /// Both sides of a rate of which the reference showed `k` of `m`.

@@ -231,9 +231,9 @@ impl Compiler<'_> {
     fn histogram(&self, column: usize) -> Slot {
         let scope = drift::column_scope(&self.layout.columns[column]);
         let name = scope.to_string();
-        let known = self.profile.and_then(|profile| {
-            Some((profile, Source::histogram(profile, self.layout, column)?))
-        });
+        let known = self
+            .profile
+            .and_then(|profile| Some((profile, Source::histogram(profile, self.layout, column)?)));
         let Some((profile, (source, ordered))) = known else {
             let nothing = Source::Cells { column, cell: Vec::new(), cells: 0 };
             let watch = Watch::Components { source: nothing, components: Vec::new(), names: Vec::new() };
@@ -252,7 +252,8 @@ impl Compiler<'_> {
         } else {
             (!components.iter().all(known)).then(|| tolerances.why_not(&name))
         };
-        let cells = cell_names(&self.layout.columns[column].layout, &profile.columns[column], reference.len());
+        let cells =
+            cell_names(&self.layout.columns[column].layout, &profile.columns[column], reference.len());
         let names = components.iter().map(|each| named(each, &cells, ordered)).collect();
         self.slot(scope, Watch::Components { source, components, names }, shadow)
     }

@@ -60,9 +60,13 @@ impl Source {
                 Some((Self::Cells { column, cell: cell.collect(), cells }, true))
             }
             (ColumnLayout::Categorical(names), _) => {
-                let open = [(names.other(), !names.rest.is_empty() || !names.complete), (names.unseen(), names.complete)];
+                let open = [
+                    (names.other(), !names.rest.is_empty() || !names.complete),
+                    (names.unseen(), names.complete),
+                ];
                 let mut cells = names.categories.len();
-                let mut cell: Vec<Option<usize>> = (0..names.cells()).map(|i| (i < cells).then_some(i)).collect();
+                let mut cell: Vec<Option<usize>> =
+                    (0..names.cells()).map(|i| (i < cells).then_some(i)).collect();
                 for (index, _) in open.into_iter().filter(|(_, wanted)| *wanted) {
                     cell[index] = Some(cells);
                     cells += 1;

@@ -140,7 +140,8 @@ impl Detectors {
 
     /// Bytes held.
     pub fn size(&self) -> usize {
-        let rates = |state: &SlotState| state.sequence.as_ref().map_or(0, |it| size_of_val(it.rates.as_slice()));
+        let rates =
+            |state: &SlotState| state.sequence.as_ref().map_or(0, |it| size_of_val(it.rates.as_slice()));
         self.states.iter().map(|state| state.detector.size() + rates(state)).sum()
     }
 }
@@ -177,8 +178,7 @@ fn step_limit(
     let before = state.detector.clone();
     state.detector.advance(limit.increments(&rates));
     let found = state.detector.log_e() >= slot.budget.log_threshold;
-    let mut alarm =
-        found.then(|| evidence::of_pairs(slot, limit, &before, &state.detector, &rates, pane));
+    let mut alarm = found.then(|| evidence::of_pairs(slot, limit, &before, &state.detector, &rates, pane));
 
     if state.sequence.is_none() && rates.iter().all(|rate| rate.n == 0) {
         return alarm;

@@ -121,8 +121,8 @@ impl Detectors {
 
 /// A limit is kept when the sequences are certain of it and the last window does not contradict.
 fn kept(certain: &super::limit::Certain, finding: &Finding) -> (Verdict, Option<String>) {
-    let small = (!certain.small.is_empty())
-        .then(|| format!("too few rows to include: {}", certain.small.join(", ")));
+    let small =
+        (!certain.small.is_empty()).then(|| format!("too few rows to include: {}", certain.small.join(", ")));
     match certain.verdict {
         sequence::Verdict::Compliant if finding.verdict != Some(Verdict::Breach) => (Verdict::Pass, small),
         sequence::Verdict::Compliant => {
