@@ -18,5 +18,6 @@ mod kafka_real;
 mod metrics;
 mod policies;
 mod replay;
+mod simulate;
 mod stats;
 mod support;

@@ -7,7 +7,9 @@ use super::random::{Purpose, Random, stream};
 use super::report::{Cell, Promise, Section, Table};
 use super::streams::{CELLS, Feature, PERIOD, RATE, REFERENCE_ROWS, ROWS, Rate, WEEK, Wander, hour};
 use super::tally::{COLUMNS, Tally};
-use super::watch::{BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components, rate_readings};
+use super::watch::{
+    BOTH, BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components, rate_readings,
+};
 use super::{Options, Scenario};
 use crate::stats::edetector::histogram;
 
@@ -55,8 +57,8 @@ fn outcome(design: Design, seed: u64, check: usize, panes: u64) -> Outcome {
 
 fn rate(design: Design, panes: u64, random: &mut Random) -> Outcome {
     let mut source = Rate::new(design.wander, random);
-    let k = source.reference(random);
-    let mut clean = Clean::new(rate_components(k, REFERENCE_ROWS, design.null, none));
+    let reference = (source.reference(random), REFERENCE_ROWS);
+    let mut clean = Clean::new(rate_components(reference, design.null, BOTH, none));
     let mut readings = Vec::new();
     for pane in 0..design.clean_panes() {
         rate_readings(clean.components(), source.pane(pane, random), ROWS, &mut readings);
@@ -64,7 +66,7 @@ fn rate(design: Design, panes: u64, random: &mut Random) -> Outcome {
     }
     let tolerances = design.tolerances(&clean);
     let extra = |part, side| tolerances.of(part, side);
-    let mut watch = Watch::of_fleet(rate_components(k, REFERENCE_ROWS, design.null, extra));
+    let mut watch = Watch::of_fleet(rate_components(reference, design.null, BOTH, extra));
     let alarms = (0..panes).filter(|pane| watch.rate(source.pane(*pane, random), ROWS, hour(*pane)));
     Outcome { alarms: alarms.count() as u64, tolerance: tolerances.largest() }
 }

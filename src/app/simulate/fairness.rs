@@ -22,8 +22,6 @@ const VIOLATIONS: [(f64, u64, Option<f64>); 6] = [
     (0.6, PERIOD, None),
     (0.7, PERIOD, None),
 ];
-/// Draws of each violation per seed.
-const DRAWS: usize = 20;
 
 pub(super) fn section(options: &Options) -> Section {
     let mut promises = Vec::new();
@@ -68,11 +66,13 @@ fn delays(options: &Options, promises: &mut Vec<Promise>) -> Table {
         format!("Delay in panes of {GROUP_ROWS} rows per group, from the violation to the alarm."),
         &["ratio", "fair panes before", "draws", "found", "10 %", "median", "90 %"],
     );
+    // Four weeks before each draw take their time.
+    let each = (options.draws / 10).max(1);
     for (number, (ratio, fair, promised)) in VIOLATIONS.into_iter().enumerate() {
-        let units = options.seeds as usize * DRAWS;
+        let units = options.seeds as usize * each;
         let found = options.work().spread(&format!("fairness, ratio {ratio}"), units, |unit| {
-            let place = number * DRAWS + unit % DRAWS;
-            let mut random = stream(options.seed(unit / DRAWS), Purpose::Violation, place);
+            let place = number * each + unit % each;
+            let mut random = stream(options.seed(unit / each), Purpose::Violation, place);
             let mut groups = Groups::new();
             for _ in 0..fair {
                 groups.step(pane(1.0, &mut random));

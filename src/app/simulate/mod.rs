@@ -125,6 +125,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Panes of quiet traffic per seed; thresholds stay those of the period of four weeks.
     pub panes: u64,
+    /// Draws of each change per seed; where a draw takes long, a tenth of them.
+    pub draws: usize,
     /// Whether to show progress on standard error.
     pub progress: bool,
 }
@@ -138,6 +140,7 @@ impl Default for Options {
             threads: 2,
             data: None,
             panes: streams::PERIOD,
+            draws: 200,
             progress: false,
         }
     }

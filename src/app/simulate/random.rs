@@ -4,7 +4,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Binomial, Distribution, StandardNormal};
+use rand_distr::{Binomial, Distribution, Exp1, StandardNormal};
 
 /// A generator whose sequence is fixed across versions and machines.
 pub(super) type Random = ChaCha8Rng;
@@ -37,6 +37,19 @@ pub(super) fn stream(seed: u64, purpose: Purpose, number: usize) -> Random {
 /// Uniform in [0, 1).
 pub(super) fn uniform(random: &mut Random) -> f64 {
     random.random()
+}
+
+/// Fills `values` with independent uniform numbers in ascending order: waiting times of a Poisson
+/// process, divided by that of the event after the last.
+pub(super) fn sorted_uniforms(random: &mut Random, values: &mut [f64]) {
+    let mut time = 0.0;
+    for value in values.iter_mut() {
+        let wait: f64 = Exp1.sample(random);
+        time += wait;
+        *value = time;
+    }
+    let wait: f64 = Exp1.sample(random);
+    values.iter_mut().for_each(|value| *value /= time + wait);
 }
 
 /// Standard normal.
@@ -106,6 +119,20 @@ mod tests {
             let found = squares[i] / draws - mean * mean;
             assert!((found / variance - 1.0).abs() < 0.05, "variance {found}, expected {variance}");
         }
+    }
+
+    #[test]
+    fn sorted_uniforms_fill_equal_cells_alike() {
+        let mut random = stream(1, Purpose::Budget, 0);
+        let (mut counts, mut values) = ([0.0; 10], [0.0; 500]);
+        for _ in 0..400 {
+            sorted_uniforms(&mut random, &mut values);
+            assert!(values.is_sorted() && values[0] >= 0.0 && values[499] <= 1.0);
+            values.iter().for_each(|value| counts[((value * 10.0) as usize).min(9)] += 1.0);
+        }
+        // Chi-squared at 9 degrees of freedom is above 34 once in ten thousand seeds.
+        let chi_squared: f64 = counts.iter().map(|count: &f64| (count - 20_000.0).powi(2) / 20_000.0).sum();
+        assert!(chi_squared < 34.0, "{counts:?}");
     }
 
     #[test]

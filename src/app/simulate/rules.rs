@@ -1,12 +1,12 @@
 //! Rules that alarm: those that other tools have, asked of every pane, and plimsoll's own.
 //!
-//! The rules of others are treated kindly. The z-test knows the true rate; KS is computed on raw
-//! values and not on cells; and where their false alarms are to be as few as plimsoll's budget
-//! allows, they get the level at which they would be, one in all panes of all checks.
+//! The rules of others are treated kindly: the z-test knows the true rate, KS is computed on raw
+//! values and not on cells. Beside the rules that other tools have stand tests at a level that nobody
+//! sets and that would spend the same budget, one false alarm in all panes of all checks.
 
 use super::groups::{FOUR_FIFTHS, Groups};
 use super::streams::{CELLS, PERIOD, RATE, REFERENCE_ROWS, ROWS, hour};
-use super::watch::{BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components};
+use super::watch::{BOTH, BUDGET, CHECKS, Null, Watch, cell_components, none, rate_components};
 use crate::stats::divergence::{chi_squared, psi};
 use crate::stats::ecdf::ks_p_value;
 use crate::stats::fairness::Rate;
@@ -27,15 +27,14 @@ type Fires<P> = Box<dyn FnMut(&P, u64) -> bool>;
 pub(super) struct Rule<P> {
     /// What it is called.
     pub(super) name: &'static str,
-    /// Whether it raises about as few false alarms as the budget allows, or fewer, so that delays
-    /// compare.
-    pub(super) rare: bool,
+    /// Whether it is a rule of other tools that keeps within the budget.
+    pub(super) rival: bool,
     pub(super) fires: Fires<P>,
 }
 
 impl<P> Rule<P> {
-    fn new(name: &'static str, rare: bool, fires: impl FnMut(&P, u64) -> bool + 'static) -> Self {
-        Self { name, rare, fires: Box::new(fires) }
+    fn new(name: &'static str, rival: bool, fires: impl FnMut(&P, u64) -> bool + 'static) -> Self {
+        Self { name, rival, fires: Box::new(fires) }
     }
 }
 
@@ -47,16 +46,16 @@ pub(super) fn of_rates(reference: u64) -> Vec<Rule<u64>> {
         move |k: &u64, _: u64| (*k as f64 - mean).abs() > critical * variance.sqrt()
     };
     let detector = |null: Null| {
-        let mut watch = Watch::of_fleet(rate_components(reference, REFERENCE_ROWS, null, none));
+        let mut watch = Watch::of_fleet(rate_components((reference, REFERENCE_ROWS), null, BOTH, none));
         move |k: &u64, pane: u64| watch.rate(*k, ROWS, hour(pane))
     };
     vec![
         Rule::new("z-test p < .05", false, z(0.05)),
         Rule::new("z-test p < .01", false, z(0.01)),
         Rule::new("z-test p < .01 / checks", false, z(BONFERRONI)),
-        Rule::new("z-test p < 1 / (checks x panes)", true, z(EQUAL)),
+        Rule::new("z-test p < 1 / (checks x panes)", false, z(EQUAL)),
         Rule::new("e-detector, reference taken as exact", false, detector(Null::PlugIn)),
-        Rule::new(OWN, true, detector(Null::Reference)),
+        Rule::new(OWN, false, detector(Null::Reference)),
     ]
 }
 
@@ -77,13 +76,13 @@ pub(super) fn of_features(reference: &[u64; CELLS]) -> Vec<Rule<FeaturePane>> {
     let psi = |limit: f64| move |pane: &FeaturePane, _: u64| pane.psi > limit;
     vec![
         Rule::new("KS p < .05", false, ks(0.05)),
-        Rule::new("KS p < 1 / (checks x panes)", true, ks(EQUAL)),
+        Rule::new("KS p < 1 / (checks x panes)", false, ks(EQUAL)),
         Rule::new("chi-squared p < .01", false, chi_squared(0.01)),
         Rule::new("chi-squared p < .01 / checks", false, chi_squared(BONFERRONI)),
-        Rule::new("chi-squared p < 1 / (checks x panes)", true, chi_squared(EQUAL)),
+        Rule::new("chi-squared p < 1 / (checks x panes)", false, chi_squared(EQUAL)),
         Rule::new("PSI > .1", true, psi(0.1)),
         Rule::new("PSI > .25", true, psi(0.25)),
-        Rule::new(OWN, true, move |pane: &FeaturePane, number| watch.cells(&pane.counts, hour(number))),
+        Rule::new(OWN, false, move |pane: &FeaturePane, number| watch.cells(&pane.counts, hour(number))),
     ]
 }
 
@@ -96,12 +95,12 @@ pub(super) fn of_groups() -> Vec<Rule<[Rate; 2]>> {
             let (low, high) = ordered(rates);
             low < FOUR_FIFTHS * high
         }),
-        Rule::new("z-test of 4/5, p < 1 / (checks x panes)", true, move |rates: &[Rate; 2], _| {
+        Rule::new("z-test of 4/5, p < 1 / (checks x panes)", false, move |rates: &[Rate; 2], _| {
             let ((low, high), n) = (ordered(rates), rates[0].n as f64);
             let variance = low * (1.0 - low) + FOUR_FIFTHS * FOUR_FIFTHS * high * (1.0 - high);
             low - FOUR_FIFTHS * high < -critical * (variance / n).sqrt()
         }),
-        Rule::new(OWN, true, move |rates: &[Rate; 2], _| groups.step(*rates)),
+        Rule::new(OWN, false, move |rates: &[Rate; 2], _| groups.step(*rates)),
     ]
 }
 
@@ -124,8 +123,8 @@ pub(super) struct RawReference {
 impl RawReference {
     const STEPS: usize = 16_384;
 
-    pub(super) fn new(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
+    /// Of values in ascending order.
+    pub(super) fn new(values: Vec<f64>) -> Self {
         let step = |i: usize| i as f64 / Self::STEPS as f64;
         let below = (0..=Self::STEPS).map(|i| values.partition_point(|value| *value < step(i))).collect();
         let mut counts = [0; CELLS];
@@ -143,9 +142,8 @@ impl RawReference {
         count as f64 / self.sorted.len() as f64
     }
 
-    /// What the rules ask of a pane with these values, which it sorts.
-    pub(super) fn pane(&self, values: &mut [f64]) -> FeaturePane {
-        values.sort_unstable_by(f64::total_cmp);
+    /// What the rules ask of a pane with these values, in ascending order.
+    pub(super) fn pane(&self, values: &[f64]) -> FeaturePane {
         let (mut distance, n) = (0.0_f64, values.len() as f64);
         let mut counts = [0; CELLS];
         for (i, value) in values.iter().enumerate() {
@@ -176,8 +174,8 @@ mod tests {
         let reference = RawReference::new((0..1_000).map(|i| (f64::from(i) + 0.5) / 1_000.0).collect());
         assert_eq!(reference.counts, [100; CELLS]);
         assert_eq!((reference.share(0.2505), reference.share(0.0), reference.share(1.0)), (0.251, 0.0, 1.0));
-        let mut values: Vec<f64> = (0..100).map(|i| ((f64::from(i) + 0.5) / 100.0).sqrt()).collect();
-        let pane = reference.pane(&mut values);
+        let values: Vec<f64> = (0..100).map(|i| ((f64::from(i) + 0.5) / 100.0).sqrt()).collect();
+        let pane = reference.pane(&values);
         // Largest gap of x and x^2: 1/4, at 1/2.
         let expected = ks_p_value(0.25, 100, 1_000).unwrap();
         assert!((pane.ks_p / expected).ln().abs() < 0.2, "{} {expected}", pane.ks_p);

@@ -10,8 +10,7 @@ use crate::stats::edetector::{Component, Detector, Part, Reading, Side, threshol
 pub(super) const CHECKS: usize = 200;
 /// False alarms that the budget allows in its period over all checks, on average.
 pub(super) const BUDGET: f64 = 1.0;
-/// Chance that any bound of a check's reference is wrong, per rate bound and per feature's bounds
-/// together: .01 over 200 checks.
+/// Chance that any bound of a check's reference is wrong, as the daemon has it: .01 over 200 checks.
 pub(super) const REFERENCE_ERROR: f64 = 0.01 / CHECKS as f64;
 
 /// Where the null of a rate comes from.
@@ -81,23 +80,28 @@ pub(super) fn rate_readings(components: &[Component], k: u64, n: u64, out: &mut 
     }));
 }
 
-/// Both sides of a rate of which the reference showed `k` of `m`.
+/// Both sides.
+pub(super) const BOTH: &[Side] = &[Side::Above, Side::Below];
+
+/// `sides` of a rate of which the reference showed `k` of `m`; the reference error is shared by their
+/// bounds.
 pub(super) fn rate_components(
-    k: u64,
-    m: u64,
+    (k, m): (u64, u64),
     null: Null,
+    sides: &[Side],
     extra: impl Fn(Part, Side) -> Extra,
 ) -> Vec<Component> {
     let ends = match null {
-        Null::Reference => rate_ends(k, m, REFERENCE_ERROR),
+        Null::Reference => rate_ends(k, m, REFERENCE_ERROR / sides.len() as f64),
         Null::PlugIn => Some(k as f64 / m as f64).map(|rate| Ends { low: rate, high: rate }),
     };
     let Some(ends) = ends else { return Vec::new() };
-    let side = |side, end| {
-        let Extra { tolerance, hourly } = extra(Part::Whole, side);
-        rate::component(side, &Allowed { reference: Some(end), tolerance, hourly, limit: None })
+    let component = |side: &Side| {
+        let end = if *side == Side::Above { ends.high } else { ends.low };
+        let Extra { tolerance, hourly } = extra(Part::Whole, *side);
+        rate::component(*side, &Allowed { reference: Some(end), tolerance, hourly, limit: None })
     };
-    [side(Side::Above, ends.high), side(Side::Below, ends.low)].into_iter().flatten().collect()
+    sides.iter().filter_map(component).collect()
 }
 
 /// Every part of a histogram; the reference error is shared by its bounds.
