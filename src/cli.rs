@@ -14,12 +14,14 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use plimsoll::app::calibrate::{self, Input};
+use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
 use plimsoll::app::simulate::{self, Scenario};
-use plimsoll::app::{compile, profiling, wiring};
+use plimsoll::app::{budget, compile, profiling, wiring};
 use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
 use plimsoll::telemetry::logging;
@@ -60,11 +62,23 @@ enum Command {
         after_help = "Examples:\n  plimsoll profile --config plimsoll.yaml --model credit --input june.parquet --output profiles/credit.json"
     )]
     Profile(ProfileArgs),
+    /// Learns from a clean stretch of traffic how far each check wanders by itself, and proposes the
+    /// tolerances that keep it from raising false alarms.
+    #[command(
+        after_help = "Examples:\n  plimsoll calibrate --config plimsoll.yaml --model credit --input june.ndjson --output calibration/credit.yaml\n  plimsoll calibrate --config plimsoll.yaml --model credit --from 2026-06-01T00:00:00Z --until 2026-06-15T00:00:00Z --output calibration/credit.yaml"
+    )]
+    Calibrate(CalibrateArgs),
     /// Runs the engine over files (NDJSON, CSV, Parquet) and writes findings and decisions.
     #[command(
         after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 1: failure, or no record could be used. 2: a check found a breach."
     )]
     Replay(ReplayArgs),
+    /// Compares two sets of files column by column, in plimsoll's numbers and in those of Evidently,
+    /// NannyML and scipy, with the limit that each would use. Needs no configuration.
+    #[command(
+        after_help = "Examples:\n  plimsoll compare --reference june.parquet --current july.parquet\n  plimsoll compare --reference june.csv --current july.csv --as native,evidently --columns income,age\n  plimsoll compare --reference a.ndjson --current b.ndjson --categorical zip_code --json\n\nNames inside JSON objects are joined by a slash: features/income.\nExit code 0: compared, whatever was found. 1: failure."
+    )]
+    Compare(CompareArgs),
     /// Checks the promise: false alarms within the budget over simulated weeks, and how soon changes
     /// are found.
     #[command(
@@ -114,6 +128,42 @@ struct ProfileArgs {
 }
 
 #[derive(Debug, Args)]
+struct CalibrateArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The model, as the configuration names it.
+    #[arg(long)]
+    model: String,
+    /// Files of clean traffic: .ndjson, .csv, .parquet. Without them the model's Kafka topics are
+    /// read, outside any consumer group and without a commit.
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_all = ["from", "until"])]
+    input: Vec<PathBuf>,
+    /// Only panes that begin at this time or later, such as 2026-06-01T00:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = event_time)]
+    from: Option<EventTime>,
+    /// Only panes that end at this time or earlier.
+    #[arg(long, value_name = "TIME", value_parser = event_time)]
+    until: Option<EventTime>,
+    /// The topic whose mapping reads the files, or the only one to read, where the model has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Event times by row number instead of the mapped ones: that of the first row of each file, and
+    /// the step to the next.
+    #[arg(long, value_name = "START,STEP", value_parser = row_time, requires = "input")]
+    row_time: Option<RowTime>,
+    /// A tolerance for each hour of the week instead of one for all; takes two weeks or more.
+    #[arg(long)]
+    hourly: bool,
+    /// Where the calibration is written.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+fn event_time(text: &str) -> Result<EventTime, String> {
+    text.parse().map_err(|error: &str| error.to_owned())
+}
+
+#[derive(Debug, Args)]
 struct ReplayArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -130,6 +180,28 @@ struct ReplayArgs {
     /// the step to the next.
     #[arg(long, value_name = "START,STEP", value_parser = row_time)]
     row_time: Option<RowTime>,
+}
+
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// Files of the reference: .ndjson, .csv, .parquet.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    reference: Vec<PathBuf>,
+    /// Files of current data.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    current: Vec<PathBuf>,
+    /// Whose numbers, with commas between or given several times; all of them unless given.
+    #[arg(long = "as", value_name = "TOOL", value_delimiter = ',')]
+    modes: Vec<Mode>,
+    /// Columns by name, with commas between; all that can be compared unless given.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Columns whose numbers are names: codes, classes.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    categorical: Vec<String>,
+    /// One JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +284,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => daemon(&args.config).map(|()| ExitCode::SUCCESS),
         Command::Validate(args) => validate(&args.config),
         Command::Profile(args) => profile(&args).map(|()| ExitCode::SUCCESS),
+        Command::Calibrate(args) => calibrate(args).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => {
             let config = load(&args.config.config)?;
             let options = replay::Options {
@@ -229,18 +302,30 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 (true, false) => ExitCode::SUCCESS,
             })
         }
+        Command::Compare(args) => {
+            let found = comparing::compare(&comparing::Options {
+                reference: args.reference,
+                current: args.current,
+                modes: args.modes,
+                columns: args.columns,
+                categorical: args.categorical,
+            })?;
+            let text = if args.json { found.to_json() } else { found.to_string().trim_end().to_owned() };
+            print(&text).context("cannot write the comparison")?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Simulate(args) => simulation(args),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
-            print(&format!("{schema}\n")).context("cannot write the schema")?;
+            print(&schema).context("cannot write the schema")?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// Writes to standard output. Whoever reads may stop early, as `head` does.
+/// Prints a text whose reader may stop early, as `head` does.
 fn print(text: &str) -> std::io::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -262,7 +347,7 @@ fn simulation(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         Format::Markdown => report.markdown(),
         Format::Json => report.json()?,
     };
-    print(&text).context("cannot write the report")?;
+    print(text.trim_end()).context("cannot write the report")?;
     Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::from(BREACH) })
 }
 
@@ -312,12 +397,15 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         eprintln!("{error:#}");
         return Ok(ExitCode::from(BAD_CONFIGURATION));
     }
-    if let Err(errors) = compile::topics(&config, &BTreeMap::new()) {
-        for error in &errors {
-            eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+    let topics = match compile::topics(&config, &BTreeMap::new()) {
+        Ok(topics) => topics,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("{:#}", anyhow::Error::msg(chain(error)));
+            }
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
         }
-        return Ok(ExitCode::from(BAD_CONFIGURATION));
-    }
+    };
     let checks: usize = config.models.iter().map(|model| model.checks.len()).sum();
     println!(
         "{} is valid: {} topics, {} models, {checks} checks, {} policies, {} actions",
@@ -327,6 +415,10 @@ fn validate(path: &Path) -> anyhow::Result<ExitCode> {
         config.policies.len(),
         config.actions.len(),
     );
+    let mut models: Vec<_> = topics.iter().flat_map(|topic| topic.models.iter().cloned()).collect();
+    models.sort_by(|a, b| a.id.cmp(&b.id));
+    models.dedup_by(|a, b| a.id == b.id);
+    print!("{}", budget::division(&config, &models));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -364,5 +456,29 @@ fn profile(args: &ProfileArgs) -> anyhow::Result<()> {
         );
     }
     println!("written {}", args.output.display());
+    Ok(())
+}
+
+fn calibrate(args: CalibrateArgs) -> anyhow::Result<()> {
+    let config = load(&args.config.config)?;
+    let input = if args.input.is_empty() {
+        Input::Kafka
+    } else {
+        Input::Files { files: args.input, row_time: args.row_time }
+    };
+    let options = calibrate::Options {
+        model: args.model,
+        input,
+        topic: args.topic,
+        from: args.from,
+        until: args.until,
+        hourly: args.hourly,
+        output: args.output,
+        progress: true,
+    };
+    let report = calibrate::calibrate(&config, &options, &BTreeMap::new())?;
+    println!("{report}");
+    let folder = args.config.config.parent().unwrap_or(Path::new(""));
+    println!("\nTo use it, in {}:\n{}", args.config.config.display(), report.patch(folder));
     Ok(())
 }

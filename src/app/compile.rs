@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::budget;
 use super::pipeline::TopicSpec;
-use crate::check::sequential::Settings;
+use crate::check::sequential;
 use crate::check::{CheckSpec, Target};
 use crate::config::{self, Column as ConfigColumn, Config, FeatureType, LatencyUnit, Of};
 use crate::domain::{ModelId, Task};
@@ -216,18 +217,21 @@ pub fn read_profile(model: &str, path: &Path) -> Result<Profile, Error> {
 /// All of them, one per model that cannot run.
 pub fn topics(config: &Config, profiles: &BTreeMap<String, Profile>) -> Result<Vec<TopicSpec>, Vec<Error>> {
     let mut errors = Vec::new();
-    let mut models: BTreeMap<&str, (Arc<ModelSpec>, ModelMapping)> = BTreeMap::new();
+    let mut compiled: Vec<(&config::Model, ModelSpec, ModelMapping)> = Vec::new();
     for model in &config.models {
         match compile(config, model, profiles.get(&model.name)) {
-            Ok(compiled) => {
-                models.insert(&model.name, compiled);
-            }
+            Ok((spec, mapping)) => compiled.push((model, spec, mapping)),
             Err(error) => errors.push(error),
         }
     }
     if !errors.is_empty() {
         return Err(errors);
     }
+    budget::divide(config, compiled.iter_mut().map(|(model, spec, _)| (*model, spec)));
+    let models: BTreeMap<&str, (Arc<ModelSpec>, ModelMapping)> = compiled
+        .into_iter()
+        .map(|(model, spec, mapping)| (model.name.as_str(), (Arc::new(spec), mapping)))
+        .collect();
     let topic = |topic: &config::Topic| {
         let carried: Vec<&(Arc<ModelSpec>, ModelMapping)> = config
             .models
@@ -253,7 +257,7 @@ fn compile(
     config: &Config,
     model: &config::Model,
     given: Option<&Profile>,
-) -> Result<(Arc<ModelSpec>, ModelMapping), Error> {
+) -> Result<(ModelSpec, ModelMapping), Error> {
     let ModelPlan { schema, mapping, options } = plan(model);
     let profile = match (given, &model.profile) {
         (Some(profile), _) => Some((profile.clone(), PathBuf::from("the given profile"))),
@@ -280,10 +284,11 @@ fn compile(
     let checks = model
         .checks
         .iter()
-        .map(|check| compile_check(model, check, &layout))
+        .map(|check| compile_check(config, model, check, &layout))
         .collect::<Result<Vec<CheckSpec>, Error>>()?;
     let policies =
         config.policies.iter().filter(|policy| policy.model == model.name).map(policy_spec).collect();
+    let slots = sequential::slots(&checks, &layout, profile.as_deref(), true);
     let spec = ModelSpec {
         id: schema.model.clone(),
         task: model.task,
@@ -294,8 +299,10 @@ fn compile(
         pane: model.pane,
         checks,
         policies,
+        slots,
+        live: budget::live(model),
     };
-    Ok((Arc::new(spec), mapping))
+    Ok((spec, mapping))
 }
 
 /// In what a profile differs from the model it is configured for.
@@ -347,7 +354,12 @@ fn difference(
         .or_else(|| declared(&options.segments, &layout.segments))
 }
 
-fn compile_check(model: &config::Model, check: &config::Check, layout: &Layout) -> Result<CheckSpec, Error> {
+fn compile_check(
+    config: &Config,
+    model: &config::Model,
+    check: &config::Check,
+    layout: &Layout,
+) -> Result<CheckSpec, Error> {
     let window = WindowSpec::new(check.window, check.slide, model.pane).map_err(|source| Error::Window {
         model: model.name.clone(),
         check: check.name.clone(),
@@ -386,7 +398,7 @@ fn compile_check(model: &config::Model, check: &config::Check, layout: &Layout) 
         quantile: check.quantile,
         confidence: check.confidence,
         segments: check.segments,
-        sequential: Settings::default(),
+        sequential: budget::settings(config, model, check),
     })
 }
 

@@ -1,7 +1,10 @@
 //! Wires everything; the only place that knows everyone.
 
 pub mod acting;
+pub mod budget;
+pub mod calibrate;
 pub mod clock;
+pub mod comparing;
 pub mod compile;
 pub mod daemon;
 pub mod demo;

@@ -62,7 +62,9 @@ impl std::error::Error for Errors {}
 pub(crate) struct Report {
     errors: Vec<(KeyPath, String)>,
     warnings: Vec<(KeyPath, String)>,
-    /// List entries that were taken out before validation, which shifted the ones behind them.
+    /// Values whose shape is wrong, and unknown keys, as in the file.
+    pub(crate) faults: Vec<KeyPath>,
+    /// What was taken out before validation; list entries among it shifted the ones behind them.
     pub(crate) removed: Removed,
 }
 
@@ -75,14 +77,16 @@ impl Report {
         self.warnings.push((self.original(path), message.into()));
     }
 
-    /// A problem whose path already is as in the file.
+    /// A value whose shape is wrong; its path already is as in the file.
     pub(crate) fn shape_error(&mut self, path: KeyPath, message: impl Into<String>) {
+        self.faults.push(path.clone());
         self.errors.push((path, message.into()));
     }
 
-    /// The paths of the errors so far.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &KeyPath> {
-        self.errors.iter().map(|(path, _)| path)
+    /// A key of the mapping at `path` (as in the file) that is not known there.
+    pub(crate) fn unknown_key(&mut self, path: KeyPath, key: &str, message: impl Into<String>) {
+        self.faults.push(path.key(key));
+        self.errors.push((path, message.into()));
     }
 
     /// Whether the value at `path` was taken out, as a whole or in part, so that its absence says nothing.

@@ -161,7 +161,7 @@ impl Source for Overrides {
 }
 
 /// What a schema node really says: `$ref` followed, `null` left out of alternatives.
-fn deref<'a>(node: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+pub(crate) fn deref<'a>(node: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
     if let Some(name) = node["$ref"].as_str() {
         return schema.pointer(name.trim_start_matches('#')).map_or(vec![], |node| deref(node, schema));
     }

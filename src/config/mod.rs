@@ -71,12 +71,7 @@ pub fn parse(
     let mut report = Report::default();
     shape::check(&layers.merged, &schema, &mut report);
     let mut document = layers.merged;
-    let sections: Vec<&str> = schema["properties"]
-        .as_object()
-        .into_iter()
-        .flat_map(|keys| keys.keys().map(String::as_str))
-        .collect();
-    report.removed = prune::prune(&mut document, &sections, report.paths());
+    report.removed = prune::prune(&mut document, &schema, &report.faults);
     if let Some(sections) = document.as_object_mut() {
         for list in ["topics", "models"] {
             // Missing or taken out, which is reported; the rest is judged without.

@@ -65,7 +65,7 @@ impl Words<'_> {
                     } else {
                         format!("unknown key `{key}`{}", hint(key, keys.iter().map(String::as_str)))
                     };
-                    report.shape_error(path.clone(), message);
+                    report.unknown_key(path.clone(), key, message);
                 }
                 return;
             }

@@ -11,6 +11,7 @@ use super::message::{PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
+use crate::check::sequential::{Detectors, PaneOf, Starts};
 use crate::domain::{
     Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict,
     Version, open_incidents,
@@ -48,6 +49,11 @@ struct KeyState {
     policies: Vec<PolicyMachine>,
     rows: u64,
     newest: EventTime,
+    detectors: Detectors,
+    /// Whether the budget pays for this version; else its detectors run in shadow.
+    paid: bool,
+    /// Start of the next pane that detectors step on; none before the first.
+    next_step: Option<EventTime>,
     /// End of the last pane that the windows have come to; none before the first.
     served_until: Option<EventTime>,
     evaluated_until: Option<EventTime>,
@@ -61,6 +67,9 @@ impl KeyState {
             panes: BTreeMap::new(),
             windows: BTreeMap::new(),
             policies: machines(spec, key, past),
+            detectors: Detectors::new(&spec.slots),
+            paid: false,
+            next_step: None,
             rows: 0,
             newest: EventTime::MIN,
             served_until: None,
@@ -80,6 +89,40 @@ impl KeyState {
     /// Whether no window is about it until its next row.
     fn dormant(&self) -> bool {
         self.served_until.is_none() && self.policies.iter().all(PolicyMachine::at_rest)
+    }
+
+    /// Steps the detectors on every pane that ends by `end`, each once and in order. Panes up to
+    /// `given_out` were stepped on before a restart: what is lost with their state is power, and
+    /// stepping on them again would spend the budget twice.
+    fn step(&mut self, end: EventTime, given_out: EventTime, starts: &mut [Starts]) {
+        let spec = Arc::clone(&self.spec);
+        if spec.slots.is_empty() {
+            return;
+        }
+        let first = match self.next_step {
+            Some(next) => next,
+            None => match self.panes.range(..end).next() {
+                Some((first, _)) => *first,
+                None => return,
+            },
+        };
+        let mut start = if given_out > first { ceil(given_out, spec.pane) } else { first };
+        let empty = Summary::new(&spec.layout);
+        while start + spec.pane <= end {
+            let pane = self.panes.get(&start).unwrap_or(&empty);
+            self.detectors.step(&spec.slots, PaneOf::new(start, spec.pane), pane, starts, self.paid);
+            start = start + spec.pane;
+        }
+        self.next_step = Some(start);
+    }
+
+    /// Ends a version that takes no traffic: another one may have its place in the budget, and if it
+    /// comes back it begins anew.
+    fn rest(&mut self, key: &ModelKey, past: &[Decision]) {
+        self.windows.clear();
+        self.policies = machines(&self.spec, key, past);
+        self.detectors = Detectors::new(&self.spec.slots);
+        (self.paid, self.next_step) = (false, None);
     }
 
     fn serves_still(&self, end: EventTime) -> bool {
@@ -133,6 +176,8 @@ pub struct Evaluator {
     complete_from: EventTime,
     /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
     past: Vec<Decision>,
+    /// When confidence sequences began, per slot of a model and segment, over all its versions.
+    starts: BTreeMap<(ModelId, Segment), Vec<Starts>>,
     /// Incidents of earlier runs that no policy, model or profile of this one will follow.
     orphaned: Vec<Decision>,
 }
@@ -148,6 +193,7 @@ impl Evaluator {
             given_out: EventTime::MIN,
             complete_from: EventTime::MIN,
             past: Vec::new(),
+            starts: BTreeMap::new(),
             orphaned: Vec::new(),
         }
     }
@@ -345,6 +391,7 @@ impl Evaluator {
                 }
             }
         }
+        self.pay(end);
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
@@ -353,11 +400,14 @@ impl Evaluator {
             }
             if !state.serves(end) {
                 if state.served_until.take().is_some() {
-                    state.windows.clear();
-                    state.policies = machines(&spec, key, &self.past);
+                    state.rest(key, &self.past);
                 }
                 continue;
             }
+            let place = (key.model.clone(), key.segment.clone());
+            let starts =
+                self.starts.entry(place).or_insert_with(|| vec![Starts::default(); spec.slots.len()]);
+            state.step(end, self.given_out, starts);
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
@@ -382,9 +432,19 @@ impl Evaluator {
                 let elsewhere = summary.rows == 0
                     && others.is_some_and(|versions| versions.iter().any(|other| *other != key.version));
                 let asked = check::Asked { key, span, summary, profile: spec.profile.as_deref(), elsewhere };
-                for check in spec.checks.iter().filter(|check| check.window == window) {
-                    if check.segments || key.segment == crate::domain::Segment::All {
-                        check.evaluate(&asked, &spec.layout, &mut findings);
+                for (index, check) in spec.checks.iter().enumerate() {
+                    if check.window != window || !(check.segments || key.segment == Segment::All) {
+                        continue;
+                    }
+                    let begin = findings.len();
+                    check.evaluate(&asked, &spec.layout, &mut findings);
+                    let unpaid = (!state.paid).then(|| unpaid(&spec, key));
+                    for finding in &mut findings[begin..] {
+                        if let Some(slot) = spec.slot_of(index, finding) {
+                            let detectors = &mut state.detectors;
+                            finding.sequential =
+                                detectors.answer(slot, check, finding, summary, unpaid.as_deref());
+                        }
                     }
                 }
             }
@@ -408,6 +468,35 @@ impl Evaluator {
         }
     }
 
+    /// Gives versions that serve at `end` their places in the budget, first those that have one,
+    /// then by name, until there is none left. What comes beyond was not declared, and cannot act.
+    fn pay(&mut self, end: EventTime) {
+        let mut taken: BTreeMap<(ModelId, Segment), u32> = BTreeMap::new();
+        let mut waiting: Vec<ModelKey> = Vec::new();
+        for (key, state) in &mut self.keys {
+            if state.spec.slots.is_empty() || !declared(&state.spec, &key.segment) {
+                continue;
+            }
+            if state.paid {
+                *taken.entry((key.model.clone(), key.segment.clone())).or_default() += 1;
+            } else if state.serves(end) {
+                waiting.push(key.clone());
+            }
+        }
+        for key in waiting {
+            let Some(state) = self.keys.get_mut(&key) else { continue };
+            let live = state.spec.live;
+            let places = live.versions.saturating_mul(live.tenants);
+            let taken = taken.entry((key.model, key.segment)).or_default();
+            if *taken < places {
+                *taken += 1;
+                state.paid = true;
+                // What it saw in shadow was not paid for.
+                state.detectors = Detectors::new(&state.spec.slots);
+            }
+        }
+    }
+
     /// Drops panes that no later window covers, and keys that are not asked about any more.
     fn evict(&mut self) {
         let closed = self.closed;
@@ -421,6 +510,34 @@ impl Evaluator {
             !state.panes.is_empty() || !at_rest || state.serves_still(closed)
         });
     }
+}
+
+/// Whether a segment was declared; `other` gathers the values that were not.
+fn declared(spec: &ModelSpec, segment: &Segment) -> bool {
+    match segment {
+        Segment::All => true,
+        Segment::Of { name, value } => spec.layout.segments.iter().any(|(known, values)| {
+            known.as_str() == &**name && values.iter().any(|known| known.as_str() == &**value)
+        }),
+    }
+}
+
+/// Why the budget does not pay for a version.
+fn unpaid(spec: &ModelSpec, key: &ModelKey) -> String {
+    if !declared(spec, &key.segment) {
+        return "the segment was not declared".to_owned();
+    }
+    let live = spec.live;
+    format!(
+        "the false-alarm budget pays for {} live versions of {} tenants, and they are all taken",
+        live.versions, live.tenants
+    )
+}
+
+/// The first multiple of `width` that is not before `time`.
+fn ceil(time: EventTime, width: Duration) -> EventTime {
+    let floor = time.floor(width);
+    if floor == time { floor } else { floor + width }
 }
 
 /// The unit of event time.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::CheckSpec;
-use crate::domain::{ModelId, ProfileHash, Task};
+use crate::check::sequential::{Live, Slot};
+use crate::domain::{Finding, ModelId, ProfileHash, Task};
 use crate::policy::PolicySpec;
 use crate::profile::Profile;
 use crate::record::RecordSchema;
@@ -34,6 +35,10 @@ pub struct ModelSpec {
     pub checks: Vec<CheckSpec>,
     /// Its policies, likewise.
     pub policies: Vec<PolicySpec>,
+    /// What may alarm, with its share of the false-alarm budget.
+    pub slots: Vec<Slot>,
+    /// How much of it may be live at once; what comes beyond runs in shadow.
+    pub live: Live,
 }
 
 impl ModelSpec {
@@ -68,6 +73,14 @@ impl ModelSpec {
     pub fn history(&self) -> Duration {
         let slide = self.windows().iter().map(WindowSpec::slide).max().unwrap_or_default();
         self.memory() + slide + self.pane
+    }
+
+    /// The slot that a finding of check number `check` belongs to.
+    pub fn slot_of(&self, check: usize, finding: &Finding) -> Option<(usize, &Slot)> {
+        let mut slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.check == check).peekable();
+        slots.peek()?;
+        let key = Slot::key_of(finding.metric, &finding.scope);
+        slots.find(|(_, slot)| slot.key == key)
     }
 
     /// Whether any check looks at segments.

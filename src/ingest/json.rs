@@ -309,7 +309,7 @@ impl Visitor<'_> for KeyOf<'_> {
 
 /// The document with the bare tokens `NaN`, `Infinity` and `-Infinity` put in quotes, or none if it
 /// has no such token. They are not JSON, but Python's json module writes them by default.
-pub(super) fn quote_non_finite(json: &str) -> Option<String> {
+pub(crate) fn quote_non_finite(json: &str) -> Option<String> {
     const TOKENS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut out = String::new();
     let (mut rest, mut in_string, mut found) = (json, false, false);

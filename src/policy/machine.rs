@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::identity::decision_id;
-use super::spec::PolicySpec;
-use crate::domain::{Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
+use super::spec::{Decide, PolicySpec};
+use crate::domain::{Bound, Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
 
 /// What was found about one model version at the end of some windows.
 #[derive(Clone, Copy, Debug)]
@@ -161,11 +161,17 @@ impl PolicyMachine {
 
     /// Notes each check's verdict. Says whether every check that has one was asked at this point.
     fn take<'a>(&mut self, spec: &PolicySpec, findings: impl Iterator<Item = &'a Arc<Finding>>) -> bool {
-        let mut fresh: BTreeMap<&str, (Verdict, Verdict)> = BTreeMap::new();
+        let mut fresh: BTreeMap<&str, Option<(Verdict, Verdict)>> = BTreeMap::new();
         for finding in findings {
-            let verdict = finding.verdict.unwrap_or(Verdict::Insufficient);
+            let entry = fresh.entry(&finding.check).or_default();
+            let Some(verdict) = said(spec.decide, finding) else {
+                continue;
+            };
             // A clear bound lies inside the check's own, so it can only turn a pass into less.
-            let clear = match (spec.clear_bounds.get(&finding.check), verdict) {
+            // A sequential pass is inside the check's own bound without the window's interval.
+            let own = |bound: &&Bound| spec.decide == Decide::Sequential && Some(**bound) == finding.bound;
+            let stricter = spec.clear_bounds.get(&finding.check).filter(|bound| !own(bound));
+            let clear = match (stricter, verdict) {
                 (Some(bound), Verdict::Pass) => match (finding.interval, finding.value) {
                     (Some([low, high]), _) => bound.judge(low, high),
                     // A count has no sampling error, and no interval.
@@ -174,12 +180,13 @@ impl PolicyMachine {
                 },
                 (_, verdict) => verdict,
             };
-            let entry = fresh.entry(&finding.check).or_insert((Verdict::Pass, Verdict::Pass));
-            *entry = (combine([entry.0, verdict]), combine([entry.1, clear]));
+            let (so_far, so_clear) = entry.unwrap_or((Verdict::Pass, Verdict::Pass));
+            *entry = Some((combine([so_far, verdict]), combine([so_clear, clear])));
         }
         let asked = fresh.len();
         for (check, verdicts) in fresh {
-            self.last.insert(check.to_owned(), verdicts);
+            let nobody = (Verdict::Insufficient, Verdict::Insufficient);
+            self.last.insert(check.to_owned(), verdicts.unwrap_or(nobody));
         }
         asked == self.last.len()
     }
@@ -200,6 +207,16 @@ impl PolicyMachine {
     }
 }
 
+/// What a finding says to a policy; none where it runs in shadow, which moves nothing in either
+/// direction.
+fn said(decide: Decide, finding: &Finding) -> Option<Verdict> {
+    match (decide, &finding.sequential) {
+        (Decide::Window, _) => Some(finding.verdict.unwrap_or(Verdict::Insufficient)),
+        (Decide::Sequential, Some(sequential)) => sequential.shadow.is_none().then_some(sequential.verdict),
+        (Decide::Sequential, None) => None,
+    }
+}
+
 /// One verdict for several: a breach anywhere is a breach, a pass needs a pass everywhere.
 fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
     let mut combined = Verdict::Pass;
@@ -216,8 +233,8 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Bound, Metric, Scope, Segment, Window};
-    use crate::policy::{Decide, KOfN};
+    use crate::domain::{Metric, Scope, Segment, Window};
+    use crate::policy::KOfN;
 
     fn spec() -> PolicySpec {
         PolicySpec {

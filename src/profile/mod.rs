@@ -3,9 +3,11 @@
 //! hide the very shift they should show; hashed, because counts of different references never merge.
 
 pub mod build;
+pub mod calibration;
 pub mod edges;
 
 pub use build::{Options, bare_layout, build};
+pub use calibration::Calibration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

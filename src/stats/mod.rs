@@ -1,11 +1,13 @@
 //! Pure numbers in, numbers out: divergences, ECDF distances, intervals, confidence sequences,
-//! e-values between groups, fairness and performance from counts. No Arrow, no clock, no randomness; every formula names its source.
+//! e-values between groups, fairness and performance from counts. No Arrow, no clock, no randomness;
+//! every formula names its source.
 //!
 //! One rule holds everywhere: a number that is not defined is `None`, never NaN, an infinity or a
 //! zero. Counts may be any `u64` up to 2^53, the largest up to which `f64` holds every integer.
 //! Every interval contains the value that it belongs to, and `confidence` is a probability strictly
 //! between 0 and 1 (anything else gives `None`).
 
+pub mod compat;
 pub mod dispersion;
 pub mod divergence;
 pub mod ecdf;

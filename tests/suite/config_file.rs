@@ -1,9 +1,11 @@
 //! The configuration as a user meets it: everything wrong is said at once and in words, the
 //! environment overrides the file, secrets are never printed, and the documented file is complete.
 
+mod consequences;
 mod documented;
 mod mistakes;
 mod secrets;
+mod sequential;
 
 use std::path::Path;
 use std::time::Duration;

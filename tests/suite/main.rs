@@ -2,7 +2,9 @@
 
 mod actions;
 mod audit_log;
+mod calibrate;
 mod checks;
+mod compat;
 mod config_file;
 mod dashboards;
 mod decode;
@@ -18,6 +20,7 @@ mod kafka_real;
 mod metrics;
 mod policies;
 mod replay;
+mod sequential;
 mod simulate;
 mod stats;
 mod support;

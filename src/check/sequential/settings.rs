@@ -45,7 +45,7 @@ impl Direction {
 pub struct Tolerances {
     /// Stated by hand for every scope.
     pub everywhere: Option<f64>,
-    /// Stated by hand for one.
+    /// Stated by hand for one, by its name or, for a group, by its value alone.
     pub stated: BTreeMap<String, f64>,
     /// From a calibration that fits.
     pub calibrated: BTreeMap<(String, Part, Side), Extra>,
@@ -56,7 +56,8 @@ pub struct Tolerances {
 impl Tolerances {
     /// The tolerance of one component: what was stated by hand goes before what was calibrated.
     pub fn of(&self, scope: &str, part: Part, side: Side) -> Option<Extra> {
-        let stated = self.stated.get(scope).copied().or(self.everywhere);
+        let value = scope.rsplit_once(':').map_or(scope, |(_, value)| value);
+        let stated = self.stated.get(scope).or_else(|| self.stated.get(value)).copied().or(self.everywhere);
         match stated {
             Some(tolerance) => Some(Extra { tolerance, hourly: None }),
             None => self.calibrated.get(&(scope.to_owned(), part, side)).cloned(),

@@ -41,6 +41,9 @@ pub struct Slot {
     pub name: String,
     /// What it looks at; for a limit between groups the attribute, with no values.
     pub scope: Scope,
+    /// What findings of it are found by: the scope as findings show it, and for a limit the attribute
+    /// alone, because which groups are the extremes changes from window to window.
+    pub key: String,
     /// How many copies of it the budget pays for: versions, tenants and segment values.
     pub copies: u32,
     /// Versions and tenants that may be live at once in one segment.
@@ -209,10 +212,15 @@ impl Compiler<'_> {
         let segments: usize = self.layout.segments.iter().map(|(_, values)| values.len()).sum();
         let parts = if self.check.segments { 1 + segments as u32 } else { 1 };
         let live = self.settings.live;
+        let key = match (&watch, &scope) {
+            (Watch::Limit(_), Scope::Group { group, .. }) => group.clone(),
+            (_, scope) => scope.to_string(),
+        };
         let mut slot = Slot {
             check: self.index,
             name: self.check.name.clone(),
             scope,
+            key,
             copies: live.versions.saturating_mul(live.tenants).saturating_mul(parts).max(1),
             live: live.versions.saturating_mul(live.tenants).max(1),
             weight: self.settings.weight,

@@ -126,7 +126,7 @@ impl Detectors {
     fn moved(&self, slots: &[Slot], check: usize) -> Vec<Moved> {
         let same = slots.iter().zip(&self.states).filter(|(slot, _)| slot.check == check);
         let mut moved: Vec<Moved> = same
-            .map(|(slot, state)| Moved { scope: slot.key(), log_e: state.detector.log_e() })
+            .map(|(slot, state)| Moved { scope: slot.key.clone(), log_e: state.detector.log_e() })
             .filter(|moved| moved.log_e.is_finite())
             .collect();
         moved.sort_by(|a, b| b.log_e.total_cmp(&a.log_e).then_with(|| a.scope.cmp(&b.scope)));

@@ -11,16 +11,7 @@ use crate::stats::edetector::{Reading, Side};
 use crate::stats::{interval, sequence};
 
 impl Slot {
-    /// What findings of this slot are found by: the scope as findings show it, and for a limit the
-    /// attribute alone, because which groups are the extremes changes from window to window.
-    pub fn key(&self) -> String {
-        match (&self.watch, &self.scope) {
-            (Watch::Limit(_), Scope::Group { group, .. }) => group.clone(),
-            (_, scope) => scope.to_string(),
-        }
-    }
-
-    /// The same for a finding of `metric`.
+    /// The `key` of the slot that a finding of `metric` about `scope` belongs to.
     pub fn key_of(metric: Metric, scope: &Scope) -> String {
         match scope {
             Scope::Group { group, .. } if metric != Metric::SelectionRate => group.clone(),

@@ -314,7 +314,7 @@ impl Direction {
 pub enum Tolerance {
     /// The same for everything that the check is asked of.
     All(f64),
-    /// By name of a column or a group value; what is not named has none.
+    /// By name of a column or a group value; for what is not named, what `calibration` says.
     Each(BTreeMap<String, f64>),
 }
 

@@ -33,6 +33,7 @@ fn action(
 ) -> Option<Action> {
     report.plain_name(&path.key("name"), &raw_action.name);
     let deadline = report.positive(&path.key("deadline"), &raw_action.deadline);
+    let lost_deadline = report.lost(&path.key("deadline"));
     let webhook = raw_action.webhook.as_ref().map(|raw| {
         let path = path.key("webhook");
         if let Err(wrong) = address(&raw.url) {
@@ -41,6 +42,8 @@ fn action(
         let timeout = report.positive(&path.key("timeout"), &raw.timeout);
         if let (Some(timeout), Some(deadline)) = (timeout, deadline)
             && timeout > deadline
+            && !lost_deadline
+            && !report.lost(&path.key("timeout"))
         {
             report.error(&path.key("timeout"), "must not be longer than the action's `deadline`");
         }
@@ -60,6 +63,7 @@ fn action(
         (TargetKind::DryRun, None | Some(Some(_))) => Some(Target::DryRun),
         (TargetKind::Webhook, Some(webhook)) => webhook.flatten().map(Target::Webhook),
         (TargetKind::DryRun, Some(None)) => None,
+        (TargetKind::Webhook, None) if report.lost(&path.key("webhook")) => None,
         (TargetKind::Webhook, None) => {
             report.error(&path.key("target"), "`webhook` needs a `webhook` with `url` and `secret`");
             None

@@ -24,7 +24,8 @@ pub(super) fn fleet(root: &raw::Root, report: &mut Report) -> Option<Budget> {
     if let Some(per) = per {
         let models = KeyPath::root("models");
         for (index, model) in root.models.iter().enumerate() {
-            let own = model.false_alarm_budget.as_ref().is_some_and(|own| own.per.is_some());
+            let own = model.false_alarm_budget.as_ref().is_some_and(|own| own.per.is_some())
+                || report.lost(&models.at(index).key("false_alarm_budget"));
             // A pane that cannot be read is reported with the model.
             let pane = humantime::parse_duration(&model.pane.0).ok();
             if let Some(pane) = pane.filter(|pane| !own && *pane > per) {

@@ -113,19 +113,21 @@ impl Asked<'_> {
         let positive = matches!(&model.prediction, Some(raw::Prediction::Of(of)) if of.positive.is_some());
 
         let mut lacking = Vec::new();
-        let mut need = |needed: bool, given: bool, what: &'static str| {
-            if needed && !given {
+        let lost = |key: &str| report.lost(&self.model_path.key(key));
+        let mut need = |needed: bool, given: bool, keys: &[&str], what: &'static str| {
+            if needed && !given && !keys.iter().any(|key| lost(key)) {
                 lacking.push(what);
             }
         };
-        need(profiled, model.profile.is_some(), "a `profile`");
-        need(outcome, predicted, "a `prediction`");
-        need(scored, model.score.is_some(), "a `score`");
-        need(labelled, model.label.is_some(), "a `label`");
-        need(metric == Metric::Latency, model.latency.is_some(), "a `latency`");
+        need(profiled, model.profile.is_some(), &["profile"], "a `profile`");
+        need(outcome, predicted, &["prediction", "threshold"], "a `prediction`");
+        need(scored, model.score.is_some(), &["score"], "a `score`");
+        need(labelled, model.label.is_some(), &["label"], "a `label`");
+        need(metric == Metric::Latency, model.latency.is_some(), &["latency"], "a `latency`");
         need(
             classed && model.task == Task::Multiclass && predicted,
             positive,
+            &["prediction"],
             "a `positive` class in its `prediction`",
         );
         if metric.family() == Family::Fairness && model.groups.is_empty() {
@@ -166,6 +168,9 @@ impl Asked<'_> {
 
     fn columns(&self, report: &mut Report) -> Option<Vec<Column>> {
         let path = self.path.key("of");
+        if report.lost(&path) {
+            return None;
+        }
         let list = self.model_path.key("features");
         let damaged = report.removed.touches(&report.original(&list));
         let names = match &self.raw.of {
@@ -216,10 +221,14 @@ impl Asked<'_> {
         path: &KeyPath,
         report: &mut Report,
     ) -> Option<(Column, FeatureType)> {
-        let lacks = |what: &str| format!("the model has no `{what}`");
+        let lacks = |keys: &[&str], report: &mut Report| {
+            if !keys.iter().any(|key| report.lost(&self.model_path.key(key))) {
+                report.error(path, format!("the model has no `{}`", keys[0]));
+            }
+        };
         match name {
             "prediction" if self.model.prediction.is_none() && self.model.threshold.is_none() => {
-                report.error(path, lacks("prediction"));
+                lacks(&["prediction", "threshold"], report);
                 None
             }
             "prediction" => {
@@ -228,7 +237,7 @@ impl Asked<'_> {
                 Some((Column::Prediction, kind))
             }
             "score" if self.model.score.is_none() => {
-                report.error(path, lacks("score"));
+                lacks(&["score"], report);
                 None
             }
             "score" => Some((Column::Score, FeatureType::Numeric)),
@@ -269,7 +278,8 @@ impl Asked<'_> {
                 continue;
             }
             let lost = report.original(&list);
-            if !parts.iter().any(|part| report.removed.may_hold(&lost, part)) {
+            let combined = parts.len() > 1 && report.lost(&self.model_path.key("intersections"));
+            if !combined && !parts.iter().any(|part| report.removed.may_hold(&lost, part)) {
                 let kind = if parts.len() > 1 { "intersection" } else { "group" };
                 let near = hint(name, joined.iter().map(String::as_str));
                 report.error(&path, format!("there is no {kind} `{name}`{near}"));

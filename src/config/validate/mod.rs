@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Report;
 use super::path::KeyPath;
@@ -105,10 +106,23 @@ fn http(raw: &raw::Http, report: &mut Report) -> Option<Http> {
     Some(Http { listen })
 }
 
+/// Levels, as the filter spells them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn log(raw: &raw::Log, report: &mut Report) -> Option<Log> {
+    let path = KeyPath::root("log").key("level");
     if let Err(wrong) = EnvFilter::try_new(&raw.level) {
-        report.error(&KeyPath::root("log").key("level"), format!("`{}`: {wrong}", raw.level));
+        report.error(&path, format!("`{}`: {wrong}", raw.level));
         return None;
+    }
+    // The filter takes a lone word that is no level for the name of a module, of which it then lets
+    // everything through and of all others nothing: a slip of the pen would silence the log.
+    for word in raw.level.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '['])) {
+        if word.parse::<LevelFilter>().is_err() {
+            let near = hint(word, LEVELS);
+            report.error(&path, format!("`{word}` is no level{near} (one for a module is `{word}=debug`)"));
+            return None;
+        }
     }
     Some(Log { format: raw.format, level: raw.level.clone() })
 }

@@ -138,7 +138,7 @@ fn model(
         }
     };
     let score = at.optional(path.key("score"), raw.score.as_ref(), report);
-    threshold(raw, &path.key("threshold"), report);
+    threshold(raw, path, report);
     let label = at.optional(path.key("label"), raw.label.as_ref(), report);
     let latency = match &raw.latency {
         Some(raw) => {
@@ -147,7 +147,7 @@ fn model(
         None => Some(None),
     };
     let features = features(raw, path, &mut at, report);
-    let profile = raw.profile.is_some();
+    let profile = raw.profile.is_some() || report.lost(&path.key("profile"));
     let groups = attributes(&raw.groups, &path.key("groups"), profile, &mut at, report);
     let segments = attributes(&raw.segments, &path.key("segments"), profile, &mut at, report);
     at.report_nested(report);
@@ -188,9 +188,10 @@ fn model(
     })
 }
 
-fn threshold(raw: &raw::Model, path: &KeyPath, report: &mut Report) {
+fn threshold(raw: &raw::Model, model_path: &KeyPath, report: &mut Report) {
     let Some(threshold) = raw.threshold else { return };
-    if raw.score.is_none() {
+    let path = &model_path.key("threshold");
+    if raw.score.is_none() && !report.lost(&model_path.key("score")) {
         report.error(path, "needs a `score` to compare with");
     }
     if raw.prediction.is_some() {
@@ -239,7 +240,7 @@ fn attributes(
         report.column_name(&path.key("name"), &attribute.name);
         let values: Vec<String> = attribute.values.iter().flatten().map(raw::Scalar::text).collect();
         report.unrepeated(&path.key("values"), &values);
-        if attribute.values.is_none() && !profile {
+        if attribute.values.is_none() && !profile && !report.lost(&path.key("values")) {
             report.error(&path, "needs `values`, or the model a `profile` that knows them");
         }
         if values.len() > MAX_VALUES {
@@ -282,6 +283,9 @@ fn intersections(raw: &raw::Model, path: &KeyPath, report: &mut Report) {
 }
 
 fn pane(raw: &raw::Duration, path: &KeyPath, report: &mut Report) -> Option<Duration> {
+    if report.lost(path) {
+        return None;
+    }
     let pane = report.duration(path, raw)?;
     if pane < Duration::from_secs(1) || !DAY.as_nanos().is_multiple_of(pane.as_nanos()) {
         report.error(

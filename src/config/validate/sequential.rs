@@ -85,12 +85,15 @@ pub(super) fn tolerance(
             share(*tolerance, &path, report).map(|all| Some(Tolerance::All(all)))
         }
         raw::Tolerance::Each(each) => {
+            if each.is_empty() && report.lost(&path) {
+                return None;
+            }
             if each.is_empty() {
                 report.error(&path, "names nothing; write a number, or one for each name");
                 return None;
             }
             if let Some(of) = of {
-                names(each.keys().map(String::as_str), of, model, &path, report);
+                names(each.keys().map(String::as_str), of, model, model_path, &path, report);
             }
             let each: Option<_> = each
                 .iter()
@@ -114,9 +117,19 @@ fn names<'a>(
     names: impl Iterator<Item = &'a str>,
     of: &Of,
     model: &raw::Model,
+    model_path: &KeyPath,
     path: &KeyPath,
     report: &mut Report,
 ) {
+    let lost = |key: &str| report.removed.touches(&report.original(&model_path.key(key)));
+    let damaged = match of {
+        Of::Columns(_) => lost("features"),
+        Of::Groups(_) => lost("groups") || lost("intersections"),
+        Of::Model => false,
+    };
+    if damaged {
+        return;
+    }
     let (what, known) = match of {
         Of::Columns(columns) => {
             let name = |column: &Column| match column {

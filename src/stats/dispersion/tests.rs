@@ -1,3 +1,6 @@
+//! Calibration on simulated traffic whose wandering is known: what is recovered, and that no detector
+//! alarms on more of the same.
+
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution, StandardNormal};

@@ -1,0 +1,309 @@
+//! Decisions by e-detectors and confidence sequences, told through the pipeline of `run` and
+//! `replay`: what alarms, what only shows, what an alarm carries, and what closes an incident.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
+
+use std::collections::BTreeMap;
+
+use plimsoll::app::compile::{limits, topics};
+use plimsoll::app::pipeline::Pipeline;
+use plimsoll::domain::sequential::{ComponentEvidence, Rule};
+use plimsoll::domain::{Decision, DecisionKind, Evidence, Finding, SourcePartition, Verdict};
+use plimsoll::ingest::source::{Assigned, RawRecord, SourceEvent};
+use serde_json::{Value, json};
+
+use crate::checks::world::{configured, frozen};
+
+/// Wall time of the tests, near their event times.
+const NOW: i64 = 1_800_000_000_000;
+/// First event time, a multiple of every window's slide.
+const START: i64 = 1_799_999_400_000;
+/// Rows of a pane of one second.
+const ROWS: i64 = 200;
+
+const CONFIG: &str = r#"
+false_alarm_budget: {count: 1, per: 1d}
+topics:
+  - {name: t, model: /m, allowed_lateness: 0s, idle_after: 30s}
+models:
+  - name: credit
+    topics: [t]
+    task: binary
+    version: /v
+    time: {from: /ts, unit: ms}
+    prediction: {from: /p, positive: "yes"}
+    features:
+      - {name: x, from: /x, type: numeric}
+      - {name: y, from: /y, type: numeric}
+    groups:
+      - {name: sex, from: /sex, values: [F, M]}
+    profile: given
+    pane: 1s
+    checks:
+      - {name: nulls, metric: null_rate, of: [x], window: 10s, slide: 1s, tolerance: 0.02, direction: above}
+      - {name: drift, metric: psi, of: features, window: 5s, slide: 1s, tolerance: {x: 0.01}}
+      - {name: ratio, metric: selection_rate_ratio, window: 5s, slide: 1s, bound: ">= 0.8"}
+      - {name: rate, metric: selection_rate, window: 5s, slide: 1s, tolerance: 0.02}
+policies:
+  - {name: complete, model: credit, checks: [nulls], decide: sequential, clear: {windows: 2}}
+  - {name: steady, model: credit, checks: [drift], decide: sequential}
+  - {name: fair, model: credit, checks: [ratio], decide: sequential, clear: {windows: 2}}
+  - {name: level, model: credit, checks: [rate], decide: sequential}
+"#;
+
+/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream.
+struct Stream(u64);
+
+impl Stream {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// How the rows of a pane are drawn.
+#[derive(Clone, Copy)]
+struct Traffic {
+    nulls: f64,
+    shift: f64,
+    women: f64,
+    men: f64,
+}
+
+const HEALTHY: Traffic = Traffic { nulls: 0.02, shift: 0.0, women: 0.5, men: 0.5 };
+
+fn row(stream: &mut Stream, traffic: Traffic, time: i64, version: &str) -> Value {
+    let female = stream.uniform() < 0.5;
+    let rate = if female { traffic.women } else { traffic.men };
+    let x = (stream.uniform() >= traffic.nulls).then(|| stream.uniform() + traffic.shift);
+    json!({
+        "m": "credit", "v": version, "ts": time, "x": x, "y": stream.uniform(),
+        "p": if stream.uniform() < rate { "yes" } else { "no" },
+        "sex": if female { "F" } else { "M" },
+    })
+}
+
+struct Run {
+    pipeline: Pipeline,
+    stream: Stream,
+    pane: i64,
+    offset: i64,
+    findings: Vec<Finding>,
+    decisions: Vec<Decision>,
+}
+
+impl Run {
+    fn new(config: &str) -> Self {
+        let config = configured(config);
+        let mut stream = Stream(7);
+        let reference: Vec<Value> = (0..10_000).map(|_| row(&mut stream, HEALTHY, START, "v1")).collect();
+        let profiles = BTreeMap::from([("credit".to_owned(), frozen(&config, &reference))]);
+        let pipeline = Pipeline::new(topics(&config, &profiles).unwrap(), limits(&config), Vec::new());
+        let (findings, decisions) = (Vec::new(), Vec::new());
+        let mut run = Self { pipeline, stream, pane: 0, offset: 0, findings, decisions };
+        let partition = SourcePartition::new("t", 0);
+        run.event(SourceEvent::Assigned(vec![Assigned { partition, offset: None, metadata: None }]));
+        run
+    }
+
+    fn event(&mut self, event: SourceEvent<'_>) {
+        self.pipeline.handle(event, NOW, &mut |_, rejected| panic!("{rejected:?}"));
+    }
+
+    /// So many panes of `traffic` for each of `versions`.
+    fn panes(&mut self, count: i64, traffic: Traffic, versions: &[&str]) {
+        let partition = SourcePartition::new("t", 0);
+        for _ in 0..count {
+            for index in 0..ROWS {
+                let time = START + self.pane * 1000 + index * 1000 / ROWS;
+                for version in versions {
+                    let text = row(&mut self.stream, traffic, time, version).to_string();
+                    let (offset, value) = (self.offset, Some(text.as_bytes()));
+                    self.offset += 1;
+                    self.event(SourceEvent::Record(RawRecord {
+                        partition: &partition,
+                        offset,
+                        key: None,
+                        value,
+                        headers: &[],
+                    }));
+                }
+            }
+            self.pane += 1;
+            let evaluated = self.pipeline.evaluate(NOW);
+            self.findings.extend(evaluated.findings.iter().map(|finding| (**finding).clone()));
+            self.decisions.extend(evaluated.decisions);
+        }
+    }
+
+    fn decided(&self, policy: &str) -> Vec<&str> {
+        self.decisions.iter().filter(|it| it.policy == policy).map(|it| it.kind.name()).collect()
+    }
+
+    fn of<'a>(&'a self, check: &'a str, scope: &'a str) -> impl DoubleEndedIterator<Item = &'a Finding> {
+        self.findings.iter().filter(move |it| it.check == check && it.scope.to_string().starts_with(scope))
+    }
+}
+
+fn evidence(finding: &Finding) -> Option<&Evidence> {
+    finding.sequential.as_ref()?.evidence.as_deref()
+}
+
+/// `ln e` after the pane, from what the evidence itself says.
+fn recomputed(evidence: &Evidence) -> f64 {
+    let mut total = 0.0;
+    let mut bets = 0.0;
+    for ComponentEvidence { n, sum, null, lambda, before, after, .. } in &evidence.components {
+        for ((lambda, before), after) in lambda.iter().zip(before).zip(after) {
+            let carried = before.map_or(0.0, f64::exp);
+            let log = (1.0 + carried).ln() + lambda * sum[0] - n[0] * (null[0] * lambda.exp_m1()).ln_1p();
+            assert!((log - after.unwrap()).abs() < 1e-9, "{log} {after:?}");
+            total += log.exp();
+            bets += 1.0;
+        }
+    }
+    (total / bets).ln()
+}
+
+#[test]
+fn traffic_like_the_reference_alarms_nobody_and_passes_where_an_interval_is_inside() {
+    let mut run = Run::new(CONFIG);
+    run.panes(120, HEALTHY, &["v1"]);
+    let kinds: Vec<&str> = run.decisions.iter().map(|decision| decision.kind.name()).collect();
+    assert!(kinds.iter().all(|kind| *kind == "qualified"), "{kinds:?}");
+    assert!(run.findings.iter().all(|finding| evidence(finding).is_none()));
+    let last = run.of("nulls", "x").next_back().unwrap();
+    let sequential = last.sequential.as_ref().unwrap();
+    assert_eq!(sequential.verdict, Verdict::Pass, "{sequential:?}");
+    let [_, high] = sequential.null.unwrap();
+    assert!((0.04..0.06).contains(&high), "reference .02, its error and a tolerance of .02: {high}");
+    assert!(sequential.panes > 100);
+    // The four-fifths rule on such windows breaks now and then; nobody acts on it.
+    let ratio = run.of("ratio", "sex").next_back().unwrap().sequential.as_ref().unwrap();
+    assert_eq!(ratio.verdict, Verdict::Pass, "12,000 rows a group: {ratio:?}");
+    assert_eq!(ratio.groups.len(), 2);
+}
+
+#[test]
+fn a_rate_beyond_its_null_alarms_once_with_everything_to_compute_it_again_and_clears_when_it_is_back() {
+    let mut run = Run::new(CONFIG);
+    run.panes(30, HEALTHY, &["v1"]);
+    run.panes(20, Traffic { nulls: 0.12, ..HEALTHY }, &["v1"]);
+    assert_eq!(run.decided("complete"), ["qualified", "violated"]);
+    let violated = run.decisions.iter().find(|it| it.kind == DecisionKind::Violated).unwrap();
+    let finding = violated.evidence[0].clone();
+    let evidence = evidence(&finding).unwrap();
+    assert_eq!((evidence.rule, evidence.components.len()), (Rule::EDetector, 1));
+    let component = &evidence.components[0];
+    assert_eq!(component.name, "rate above");
+    assert_eq!(component.n, [ROWS as f64]);
+    assert_eq!(component.tolerance, Some(0.02));
+    let log_e = evidence.log_e_after.unwrap();
+    assert!((recomputed(evidence) - log_e).abs() < 1e-9);
+    assert!(log_e >= evidence.log_threshold.unwrap() && evidence.log_e_before.unwrap() < log_e);
+    // One alarm is said once, and the detector begins again.
+    let after = run.of("nulls", "x").find(|it| it.window.end == finding.window.end).unwrap();
+    assert_eq!(after.sequential.as_ref().unwrap().log_e, None);
+    run.panes(20, HEALTHY, &["v1"]);
+    assert_eq!(run.decided("complete"), ["qualified", "violated", "cleared", "qualified"]);
+    // A finding in JSON is what it was.
+    let text = serde_json::to_string(&finding).unwrap();
+    assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding);
+}
+
+#[test]
+fn a_shifted_feature_alarms_and_one_that_was_never_calibrated_is_only_shown() {
+    let mut run = Run::new(CONFIG);
+    run.panes(20, HEALTHY, &["v1"]);
+    run.panes(15, Traffic { shift: 0.3, ..HEALTHY }, &["v1"]);
+    assert_eq!(run.decided("steady"), ["violated"], "without a bound, nothing of a histogram passed before");
+    let alarm = run.of("drift", "x").find_map(evidence).unwrap();
+    assert_eq!(alarm.components.len(), 38);
+    assert!((recomputed(alarm) - alarm.log_e_after.unwrap()).abs() < 1e-9);
+    let shares: f64 = alarm.components.iter().map(|component| component.share).sum();
+    assert!((shares - 1.0).abs() < 1e-9);
+    let most = alarm.components.iter().max_by(|a, b| a.share.total_cmp(&b.share)).unwrap();
+    assert!(most.name.starts_with("from 0.9") || most.name.starts_with("from 0.89"), "{}", most.name);
+    assert!(most.name.ends_with("above"), "{}", most.name);
+    assert_eq!(alarm.moved[0].scope, "x", "x moved and y did not: {:?}", alarm.moved);
+    for finding in run.of("drift", "y") {
+        let sequential = finding.sequential.as_ref().unwrap();
+        assert_eq!(sequential.verdict, Verdict::Insufficient);
+        assert!(sequential.shadow.as_ref().unwrap().contains("never calibrated"));
+    }
+}
+
+#[test]
+fn a_shadow_that_alarms_opens_no_incident() {
+    let config = CONFIG.replace("tolerance: {x: 0.01}", "tolerance: {y: 0.01}");
+    let mut run = Run::new(&config);
+    run.panes(5, HEALTHY, &["v1"]);
+    run.panes(15, Traffic { shift: 0.3, ..HEALTHY }, &["v1"]);
+    assert!(run.of("drift", "x").any(|finding| evidence(finding).is_some()), "it would have");
+    assert_eq!(run.decided("steady"), Vec::<&str>::new());
+}
+
+#[test]
+fn a_group_treated_worse_is_found_after_a_long_fair_past_and_cleared_by_what_follows() {
+    let mut run = Run::new(CONFIG);
+    run.panes(100, HEALTHY, &["v1"]);
+    assert_eq!(run.decided("fair"), ["qualified"]);
+    run.panes(15, Traffic { women: 0.25, ..HEALTHY }, &["v1"]);
+    assert_eq!(run.decided("fair"), ["qualified", "violated"]);
+    let violated = run.of("ratio", "sex").find_map(evidence).unwrap();
+    assert_eq!(violated.rule, Rule::EDetector, "the sequence still remembers the fair past");
+    assert_eq!(violated.limit.as_deref(), Some(">= 0.8"));
+    let most = violated.components.iter().max_by(|a, b| a.share.total_cmp(&b.share)).unwrap();
+    assert_eq!(most.name, "selection_rate of F under M");
+    run.panes(80, HEALTHY, &["v1"]);
+    let last = run.of("ratio", "sex").next_back().unwrap().sequential.clone();
+    assert_eq!(run.decided("fair"), ["qualified", "violated", "cleared", "qualified"], "{last:?}");
+    // The rates of both groups moved from their own reference as well.
+    assert_eq!(run.decided("level").first(), Some(&"violated"));
+    assert!(run.of("rate", "sex:F").any(|finding| evidence(finding).is_some()));
+    assert!(run.of("rate", "sex:M").all(|finding| evidence(finding).is_none()));
+}
+
+#[test]
+fn a_version_beyond_those_the_budget_pays_for_runs_in_shadow_until_one_leaves() {
+    let config = CONFIG.replace("    pane: 1s", "    live: {versions: 1}\n    pane: 1s");
+    let mut run = Run::new(&config);
+    run.panes(5, HEALTHY, &["v1", "v2"]);
+    let shadow = |run: &Run, version: &str| {
+        let last = run.of("nulls", "x").rfind(|finding| finding.version.as_str() == version).unwrap();
+        last.sequential.as_ref().unwrap().shadow.clone()
+    };
+    assert_eq!(shadow(&run, "v1"), None);
+    assert!(shadow(&run, "v2").unwrap().contains("pays for 1 live version"));
+    run.panes(5, Traffic { nulls: 0.5, ..HEALTHY }, &["v1", "v2"]);
+    let violated: Vec<&str> = run
+        .decisions
+        .iter()
+        .filter(|it| it.policy == "complete" && it.kind == DecisionKind::Violated)
+        .map(|it| it.key.version.as_str())
+        .collect();
+    assert_eq!(violated, ["v1"]);
+    // v1 goes; once nobody asks about it any more, its place is free.
+    run.panes(30, HEALTHY, &["v2"]);
+    assert_eq!(shadow(&run, "v2"), None);
+}
+
+#[test]
+fn adding_a_check_moves_thresholds_and_leaves_detectors_alone() {
+    let more = CONFIG.replace(
+        "      - {name: drift,",
+        "      - {name: more, metric: null_rate, of: [y], window: 5s, slide: 1s, tolerance: 0.01}\n      - {name: drift,",
+    );
+    let more = more.replace("checks: [nulls]", "checks: [nulls, more]");
+    let (mut few, mut many) = (Run::new(CONFIG), Run::new(&more));
+    for run in [&mut few, &mut many] {
+        run.panes(10, HEALTHY, &["v1"]);
+    }
+    let last = |run: &Run| run.of("nulls", "x").next_back().unwrap().sequential.clone().unwrap();
+    let (few, many) = (last(&few), last(&many));
+    assert_eq!(few.log_e.unwrap().to_bits(), many.log_e.unwrap().to_bits());
+    assert!(many.log_threshold > few.log_threshold && many.share < few.share);
+}
