@@ -1,7 +1,5 @@
 //! The simulation of the promise: it says the same for the same seeds, and it can fail.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-
 use std::process::Command;
 
 use plimsoll::app::simulate::report::{Cell, Report};

@@ -188,7 +188,7 @@ fn compare<P, C: Copy + Sync>(kind: &Kind<P, C>, options: &Options, promises: &m
                 let soonest = rivals.map(|(_, delays)| delays[number].median().unwrap_or(PATIENCE as f64));
                 promises.extend(soonest.reduce(f64::min).map(|soonest| {
                     let what = format!(
-                        "median delay of plimsoll, {name}, against rules of others within the budget"
+                        "median delay of plimsoll, {name}, against rules of others with about as few false alarms"
                     );
                     Promise::at_most(what, medians[index][number].median(), soonest)
                 }));
