@@ -22,5 +22,6 @@ mod metrics;
 mod policies;
 mod replay;
 mod sequential;
+mod simulate;
 mod stats;
 mod support;
