@@ -20,5 +20,6 @@ mod metrics;
 mod policies;
 mod replay;
 mod sequential;
+mod sequential_partitions;
 mod stats;
 mod support;
