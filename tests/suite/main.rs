@@ -20,6 +20,8 @@ mod metrics;
 mod policies;
 mod replay;
 mod sequential;
+mod sequential_cost;
 mod sequential_partitions;
+mod sequential_restarts;
 mod stats;
 mod support;
