@@ -12,6 +12,7 @@ mod evaluating;
 mod model;
 mod process;
 mod rows;
+mod scoring;
 mod sequential;
 
 use criterion::Criterion;
@@ -28,6 +29,7 @@ fn main() {
     decoding::benches(&mut criterion);
     counting::benches(&mut criterion);
     evaluating::benches(&mut criterion);
+    scoring::benches(&mut criterion);
     sequential::benches(&mut criterion);
     criterion.final_summary();
     if filter.is_none() && !arguments.iter().any(|argument| argument == "--list") {

@@ -128,6 +128,7 @@ impl PolicyMachine {
             id: decision_id(kind, &spec.name, key, since),
             kind,
             policy: spec.name.clone(),
+            decide: spec.decide,
             key: key.clone(),
             since,
             at: step.at,
@@ -276,6 +277,7 @@ mod tests {
             bound: "<= 1".parse::<Bound>().ok(),
             verdict: Some(verdict),
             reason: None,
+            standing_out: Vec::new(),
             sequential: None,
         };
         machine.take_up(EventTime::from_millis(second * 1000 - 1));

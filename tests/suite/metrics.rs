@@ -45,6 +45,7 @@ pub(super) fn finding(metric: Metric, scope: Scope, value: Option<f64>, n: u64) 
         bound: None,
         verdict: None,
         reason: None,
+        standing_out: Vec::new(),
         sequential: None,
     }
 }
@@ -80,6 +81,7 @@ pub(super) fn view() -> View {
         id: "0123456789abcdef0123456789abcdef".to_owned(),
         kind: DecisionKind::Violated,
         policy: "fair-lending".to_owned(),
+        decide: Default::default(),
         key: key("2", Segment::All),
         since: end,
         at: end,
@@ -407,7 +409,7 @@ fn any_finding(metric: Metric) -> Finding {
         Family::Drift | Family::Quality => feature("income"),
         Family::Fairness if metric == Metric::SelectionRate => group(&["F"]),
         Family::Fairness => group(&["F", "M"]),
-        Family::Performance | Family::Traffic | Family::Latency => Scope::Model {},
+        Family::Performance | Family::Traffic | Family::Latency | Family::Anomaly => Scope::Model {},
     };
     finding(metric, scope, Some(0.5), 1_000)
 }

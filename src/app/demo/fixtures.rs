@@ -51,6 +51,7 @@ pub(super) fn finding(check: &str, version: &str, value: f64, bound: &str) -> Fi
         bound: Some(bound),
         verdict: Some(bound.judge(value - 0.01, value + 0.01)),
         reason: None,
+        standing_out: Vec::new(),
         sequential: None,
     }
 }
@@ -60,6 +61,7 @@ pub(super) fn decision(kind: DecisionKind, policy: &str, version: &str, at: u64)
         id: format!("{kind:?}-{policy}-{version}-{at}"),
         kind,
         policy: policy.into(),
+        decide: Default::default(),
         key: key(version),
         since: minute(at - 1),
         at: minute(at),

@@ -294,7 +294,8 @@ mod tests {
             profile: None,
         };
         let (policy, id) = (policy.to_owned(), format!("{kind:?}{policy}{minute}"));
-        Arc::new(Decision { id, kind, policy, key, since: at, at, actions: vec![], evidence: vec![] })
+        let decide = Default::default();
+        Arc::new(Decision { id, kind, policy, decide, key, since: at, at, actions: vec![], evidence: vec![] })
     }
 
     #[test]
