@@ -1,7 +1,5 @@
 //! What detectors cost with two hundred features: bytes of state, and processor time of a pane.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
-
 use std::time::Duration;
 
 use plimsoll::check::sequential::{Detectors, PaneOf, Starts};
