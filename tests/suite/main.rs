@@ -23,5 +23,8 @@ mod policies;
 mod replay;
 mod sequential;
 mod simulate;
+mod sequential_cost;
+mod sequential_partitions;
+mod sequential_restarts;
 mod stats;
 mod support;
