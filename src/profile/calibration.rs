@@ -322,6 +322,14 @@ impl Calibration {
         Ok(self.scopes(check, metric)?.iter().flat_map(each).collect())
     }
 
+    /// By how much one component of a check varied between panes, beyond sampling, cycle included; none
+    /// where it was not calibrated.
+    pub fn spread_of(&self, check: &str, scope: &Scope, (part, side): (Part, Side)) -> Option<f64> {
+        let scoped = self.checks.get(check)?.iter().find(|scoped| scoped.scope == *scope)?;
+        let found = scoped.components.iter().find(|it| (it.part, it.side) == (part, side));
+        found.map(Measured::spread)
+    }
+
     /// The tolerance of one component, if the calibration is about it as it is configured now.
     ///
     /// # Errors
@@ -349,6 +357,12 @@ impl Calibration {
 }
 
 impl Measured {
+    /// The most that panes varied by, beyond sampling: around their hours, and these around their mean,
+    /// of which no hour was further from it than `cycle` says.
+    fn spread(&self) -> f64 {
+        self.sd.hypot((self.reference - self.mean).abs() + self.cycle)
+    }
+
     fn extra(&self) -> Extra {
         Extra { tolerance: self.tolerance, hourly: self.hourly.clone() }
     }

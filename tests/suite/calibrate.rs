@@ -261,7 +261,43 @@ fn what_no_longer_fits_runs_in_shadow_and_says_why() {
     let error = made.tolerances("drift", Metric::Hellinger).unwrap_err().to_string();
     assert!(error.contains("hellinger"), "{error}");
     let all = made.tolerances("nulls", Metric::NullRate).unwrap();
-    assert!(all.contains_key(&("income".to_owned(), Part::Whole, Side::Below)), "{all:?}");
+    assert!(all.contains_key(&("income".to_owned(), Part::Whole, Side::Above)), "{all:?}");
+}
+
+#[test]
+fn traffic_that_varies_much_more_than_the_calibrated_stretch_is_said_to_and_other_traffic_is_not() {
+    let policies = "policies:\n  - {name: complete, model: credit, checks: [nulls], decide: sequential}\n";
+    let text = MODEL.replace("nowhere/yet.yaml", "calibration/credit.yaml") + policies;
+    let (stage, config, _) = stage(&text);
+    run(&stage, &config, vec![stage.write("clean.ndjson", &days(2, 0, 3, "v1"))]);
+    let reason = |nulls: &dyn Fn(i64) -> f64| {
+        let mut pipeline =
+            Pipeline::new(topics(&config, &BTreeMap::new()).unwrap(), file_limits(&config), Vec::new());
+        let partition = SourcePartition::new("t", 0);
+        let assigned = Assigned { partition: partition.clone(), offset: None, metadata: None };
+        pipeline.handle(SourceEvent::Assigned(vec![assigned]), START, &mut |_, why| panic!("{why:?}"));
+        let stream = &mut Stream(9);
+        let (mut last, step) = (None, PANE / ROWS);
+        for i in 0..3 * DAY / step {
+            let at = START + 3 * DAY + i * step;
+            let mut row = row(stream, at, "v1");
+            row["income"] = if stream.uniform() < nulls(at) { Value::Null } else { json!(0.5) };
+            let value = row.to_string();
+            let value = Some(value.as_bytes());
+            let record = RawRecord { partition: &partition, offset: i, key: None, value, headers: &[] };
+            pipeline.handle(SourceEvent::Record(record), at, &mut |_, why| panic!("{why:?}"));
+            if i % (4 * ROWS) == 0 {
+                let findings = pipeline.evaluate(at).findings;
+                last = findings.iter().rfind(|it| it.check == "nulls").cloned().or(last);
+            }
+        }
+        last.unwrap().sequential.clone().unwrap().reason.unwrap_or_default()
+    };
+    let day = |at: i64| std::f64::consts::TAU * at.rem_euclid(DAY) as f64 / DAY as f64;
+    let same = reason(&|at| 0.1 + 0.04 * day(at).sin());
+    assert!(!same.contains("no longer fits"), "{same}");
+    let wild = reason(&|at| if (at / PANE) % 8 < 4 { 0.0 } else { 0.3 });
+    assert!(wild.contains("its calibration no longer fits: panes vary by 0.1"), "{wild}");
 }
 
 fn config_with(stage: &Stage, from: &str, to: &str) -> Config {

@@ -40,6 +40,9 @@ pub fn apply(
             match calibration.tolerance_of(&now, (&check.name, metric), &slot.scope, place) {
                 Ok(extra) => {
                     let key = (scope.clone(), component.part, component.side);
+                    if let Some(spread) = calibration.spread_of(&check.name, &slot.scope, place) {
+                        settings.tolerances.spreads.insert(key.clone(), spread);
+                    }
                     settings.tolerances.calibrated.insert(key, extra);
                 }
                 Err(misfit) => {

@@ -7,6 +7,7 @@
 //! the rate of false alarms.
 
 mod evidence;
+mod fit;
 mod limit;
 mod settings;
 mod slot;

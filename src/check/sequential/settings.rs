@@ -49,6 +49,8 @@ pub struct Tolerances {
     pub stated: BTreeMap<String, f64>,
     /// From a calibration that fits.
     pub calibrated: BTreeMap<(String, Part, Side), Extra>,
+    /// How much panes varied when it was made: standard deviation beyond sampling, cycle included.
+    pub spreads: BTreeMap<(String, Part, Side), f64>,
     /// Why a calibration does not fit, by scope; the empty name stands for all of them.
     pub misfits: BTreeMap<String, String>,
 }
@@ -62,6 +64,14 @@ impl Tolerances {
             Some(tolerance) => Some(Extra { tolerance, hourly: None }),
             None => self.calibrated.get(&(scope.to_owned(), part, side)).cloned(),
         }
+    }
+
+    /// How much a component varied when its calibration was made; none where its tolerance was stated by
+    /// hand.
+    pub fn spread_of(&self, scope: &str, part: Part, side: Side) -> Option<f64> {
+        let calibrated = self.calibrated.get(&(scope.to_owned(), part, side))?;
+        let used = self.of(scope, part, side)? == *calibrated;
+        self.spreads.get(&(scope.to_owned(), part, side)).copied().filter(|_| used)
     }
 
     /// Why a scope has no tolerance.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::fit::Expected;
 use super::limit::Limit;
 use super::settings::{Direction, FalseAlarmBudget, Settings};
 use super::source::Source;
@@ -59,6 +60,8 @@ pub struct Slot {
     /// What it may spend; nothing before the budget was divided.
     pub budget: Budget,
     pub(super) watch: Watch,
+    /// What its calibration saw, of the component that shows a wandering best.
+    pub(super) expected: Option<Expected>,
 }
 
 /// How a slot looks.
@@ -230,11 +233,25 @@ impl Compiler<'_> {
             shadow,
             budget: Budget { share: 0.0, per: Duration::ZERO, log_threshold: f64::INFINITY, alpha: 0.0 },
             watch,
+            expected: None,
         };
+        slot.expected = self.expected(&slot);
         if slot.components().iter().any(|component| component.reference.is_some()) {
             slot.reference_error = self.settings.reference_error;
         }
         slot
+    }
+
+    /// What the calibration saw of the component that shows a wandering best: the rate itself, or the
+    /// cumulative share in the middle, which moves with every shift of a distribution.
+    fn expected(&self, slot: &Slot) -> Option<Expected> {
+        let components = slot.components();
+        let running = components.iter().filter(|each| matches!(each.part, Part::UpTo(_))).count();
+        let middle = |each: &&Component| matches!(each.part, Part::UpTo(cell) if cell == running / 4);
+        let best = components.iter().find(middle).or_else(|| components.first())?;
+        let component = components.iter().position(|each| std::ptr::eq(each, best))?;
+        let spread = self.settings.tolerances.spread_of(&slot.key, best.part, best.side)?;
+        Some(Expected { component, spread })
     }
 
     fn histogram(&self, column: usize) -> Slot {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::evidence;
+use super::fit::Fit;
 use super::slot::{Slot, Watch};
 use crate::domain::sequential::{Moved, Rule};
 use crate::domain::{EventTime, Evidence, Window};
@@ -67,11 +68,13 @@ pub struct SlotState {
     pub(super) detector: Detector,
     pub(super) sequence: Option<Sequence>,
     pub(super) alarm: Option<Evidence>,
+    /// How much panes vary, where a calibration says how much they should.
+    pub(super) fit: Fit,
 }
 
 impl SlotState {
     fn new(slot: &Slot) -> Self {
-        Self { detector: Detector::new(slot.bets()), sequence: None, alarm: None }
+        Self { detector: Detector::new(slot.bets()), sequence: None, alarm: None, fit: Fit::default() }
     }
 }
 
@@ -155,6 +158,9 @@ fn step_components(
     readings: &mut Vec<Reading>,
 ) -> Option<Evidence> {
     slot.read(summary, readings);
+    if let Some(reading) = slot.expected.and_then(|expected| readings.get(expected.component)) {
+        state.fit.step(*reading);
+    }
     let before = state.detector.clone();
     state.detector.step(slot.components(), readings, pane.hour);
     if state.detector.log_e() < slot.budget.log_threshold {

@@ -88,6 +88,9 @@ impl Detectors {
                 ));
             }
         }
+        if let Some(misfit) = slot.expected.and_then(|expected| state.fit.misfit(expected)) {
+            answer.reason = Some(misfit);
+        }
         answer.evidence = alarm;
         if answer.shadow.is_some() {
             return Some(answer);
