@@ -25,5 +25,6 @@ mod sequential;
 mod sequential_cost;
 mod sequential_partitions;
 mod sequential_restarts;
+mod simulate;
 mod stats;
 mod support;
