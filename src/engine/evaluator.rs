@@ -92,9 +92,9 @@ impl KeyState {
     }
 
     /// Steps the detectors on every pane that ends by `end`, each once and in order. Panes up to
-    /// `given_out` were stepped on before a restart: what is lost with their state is power, and
+    /// `stepped` were stepped on before a restart: what is lost with their state is power, and
     /// stepping on them again would spend the budget twice.
-    fn step(&mut self, end: EventTime, given_out: EventTime, starts: &mut [Starts]) {
+    fn step(&mut self, end: EventTime, stepped: EventTime, starts: &mut [Starts]) {
         let spec = Arc::clone(&self.spec);
         if spec.slots.is_empty() {
             return;
@@ -106,7 +106,7 @@ impl KeyState {
                 None => return,
             },
         };
-        let mut start = if given_out > first { ceil(given_out, spec.pane) } else { first };
+        let mut start = if stepped > first { ceil(stepped, spec.pane) } else { first };
         let empty = Summary::new(&spec.layout);
         while start + spec.pane <= end {
             let pane = self.panes.get(&start).unwrap_or(&empty);
@@ -392,6 +392,11 @@ impl Evaluator {
             }
         }
         self.pay(end);
+        // Detectors had come to the last window end before what was given out; any model's, because all
+        // of them step together.
+        let windows = self.models.values().flat_map(|model| model.windows());
+        let stepped = windows.map(|window| self.given_out.floor(window.slide())).max();
+        let stepped = stepped.filter(|_| self.given_out != EventTime::MIN).unwrap_or(EventTime::MIN);
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
@@ -407,7 +412,7 @@ impl Evaluator {
             let place = (key.model.clone(), key.segment.clone());
             let starts =
                 self.starts.entry(place).or_insert_with(|| vec![Starts::default(); spec.slots.len()]);
-            state.step(end, self.given_out, starts);
+            state.step(end, stepped, starts);
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
