@@ -139,7 +139,7 @@ pub(super) fn section(options: &Options) -> Section {
     let about = format!(
         "Each rule is asked of every pane of five minutes. plimsoll has a budget of {BUDGET} false alarm in {PERIOD} panes \
          (4 weeks) over the {CHECKS} checks of a table, a reference of {REFERENCE_ROWS} rows with its own error, and no \
-         tolerance. The z-test knows the true rate, KS is that of raw values, PSI and chi-squared are of ten cells. \
+         tolerance; like the z-test, it looks at rates from both sides here. The z-test knows the true rate, KS is that of raw values, PSI and chi-squared are of ten cells. \
          Delays are medians in panes over {} draws each, after {QUIET} quiet panes; never means not within {PATIENCE} \
          panes in half of the draws.",
         draws(options)
