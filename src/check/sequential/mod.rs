@@ -8,6 +8,7 @@
 
 mod evidence;
 mod limit;
+pub mod recompute;
 mod settings;
 mod slot;
 mod source;
