@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
+use plimsoll::app::calibrate::{self, Input};
 use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
 use plimsoll::app::explaining::{self, Filter, Input};
@@ -60,6 +61,12 @@ enum Command {
         after_help = "Examples:\n  plimsoll profile --config plimsoll.yaml --model credit --input june.parquet --output profiles/credit.json"
     )]
     Profile(ProfileArgs),
+    /// Learns from a clean stretch of traffic how far each check wanders by itself, and proposes the
+    /// tolerances that keep it from raising false alarms.
+    #[command(
+        after_help = "Examples:\n  plimsoll calibrate --config plimsoll.yaml --model credit --input june.ndjson --output calibration/credit.yaml\n  plimsoll calibrate --config plimsoll.yaml --model credit --from 2026-06-01T00:00:00Z --until 2026-06-15T00:00:00Z --output calibration/credit.yaml"
+    )]
+    Calibrate(CalibrateArgs),
     /// Runs the engine over files (NDJSON, CSV, Parquet) and writes findings and decisions.
     #[command(
         after_help = "Examples:\n  plimsoll replay --config plimsoll.yaml --input july.ndjson --output out/\n  plimsoll replay --config plimsoll.yaml --input rows.csv --row-time 2026-01-01T00:00:00Z,1s --output out/\n\nExit code 0: no breach. 1: failure, or no record could be used. 2: a check found a breach."
@@ -116,6 +123,42 @@ struct ProfileArgs {
     /// Where the profile is written.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CalibrateArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The model, as the configuration names it.
+    #[arg(long)]
+    model: String,
+    /// Files of clean traffic: .ndjson, .csv, .parquet. Without them the model's Kafka topics are
+    /// read, outside any consumer group and without a commit.
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present_all = ["from", "until"])]
+    input: Vec<PathBuf>,
+    /// Only panes that begin at this time or later, such as 2026-06-01T00:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = event_time)]
+    from: Option<EventTime>,
+    /// Only panes that end at this time or earlier.
+    #[arg(long, value_name = "TIME", value_parser = event_time)]
+    until: Option<EventTime>,
+    /// The topic whose mapping reads the files, or the only one to read, where the model has several.
+    #[arg(long)]
+    topic: Option<String>,
+    /// Event times by row number instead of the mapped ones: that of the first row of each file, and
+    /// the step to the next.
+    #[arg(long, value_name = "START,STEP", value_parser = row_time, requires = "input")]
+    row_time: Option<RowTime>,
+    /// A tolerance for each hour of the week instead of one for all; takes two weeks or more.
+    #[arg(long)]
+    hourly: bool,
+    /// Where the calibration is written.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+fn event_time(text: &str) -> Result<EventTime, String> {
+    text.parse().map_err(|error: &str| error.to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +273,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => daemon(&args.config).map(|()| ExitCode::SUCCESS),
         Command::Validate(args) => validate(&args.config),
         Command::Profile(args) => profile(&args).map(|()| ExitCode::SUCCESS),
+        Command::Calibrate(args) => calibrate(args).map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => {
             let config = load(&args.config.config)?;
             let options = replay::Options {
@@ -394,5 +438,29 @@ fn profile(args: &ProfileArgs) -> anyhow::Result<()> {
         );
     }
     println!("written {}", args.output.display());
+    Ok(())
+}
+
+fn calibrate(args: CalibrateArgs) -> anyhow::Result<()> {
+    let config = load(&args.config.config)?;
+    let input = if args.input.is_empty() {
+        Input::Kafka
+    } else {
+        Input::Files { files: args.input, row_time: args.row_time }
+    };
+    let options = calibrate::Options {
+        model: args.model,
+        input,
+        topic: args.topic,
+        from: args.from,
+        until: args.until,
+        hourly: args.hourly,
+        output: args.output,
+        progress: true,
+    };
+    let report = calibrate::calibrate(&config, &options, &BTreeMap::new())?;
+    println!("{report}");
+    let folder = args.config.config.parent().unwrap_or(Path::new(""));
+    println!("\nTo use it, in {}:\n{}", args.config.config.display(), report.patch(folder));
     Ok(())
 }

@@ -12,6 +12,7 @@ mod evaluating;
 mod model;
 mod process;
 mod rows;
+mod scoring;
 
 use criterion::Criterion;
 
@@ -27,6 +28,7 @@ fn main() {
     decoding::benches(&mut criterion);
     counting::benches(&mut criterion);
     evaluating::benches(&mut criterion);
+    scoring::benches(&mut criterion);
     criterion.final_summary();
     if filter.is_none() && !arguments.iter().any(|argument| argument == "--list") {
         end_to_end::run(rows);

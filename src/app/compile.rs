@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::budget;
 use super::pipeline::TopicSpec;
+use super::{budget, calibrate};
 use crate::check::sequential;
 use crate::check::{CheckSpec, Target};
 use crate::config::{self, Column as ConfigColumn, Config, FeatureType, LatencyUnit, Of};
@@ -16,10 +16,12 @@ use crate::ingest::decoder::Limits;
 use crate::ingest::mapping::{FieldSource, ModelMapping, TopicMapping};
 use crate::ingest::time::TimeUnit;
 use crate::policy::{KOfN, PolicySpec};
-use crate::profile::{self, Options, Profile, bare_layout};
+use crate::profile::{self, Calibration, Options, Profile, bare_layout};
 use crate::record::{Column, Kind, RecordSchema, Role};
 use crate::sketch::code::Coder;
-use crate::sketch::{ColumnLayout, Layout};
+use crate::sketch::layout::ANOMALY;
+use crate::sketch::{AnomalyCoder, ColumnLayout, Layout};
+use crate::stats::forest;
 use crate::window::{WindowSpec, spec};
 
 /// Categories with a cell of their own, and groups or segment values that a profile takes from the
@@ -53,6 +55,28 @@ pub enum Error {
         /// Why.
         #[source]
         source: profile::Error,
+    },
+    /// A calibration cannot be read.
+    #[error("models[{model}].calibration: cannot read {path}", path = .path.display())]
+    CalibrationRead {
+        /// The model.
+        model: String,
+        /// The calibration's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is no calibration that can be used.
+    #[error("models[{model}].calibration: {path}", path = .path.display())]
+    Calibration {
+        /// The model.
+        model: String,
+        /// The calibration's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: profile::calibration::Error,
     },
     /// The profile was made for another configuration of the model.
     #[error("models[{model}].profile: {path} was made for another configuration: {what}; make it anew with `plimsoll profile --model {model}`", path = .path.display())]
@@ -190,6 +214,11 @@ pub fn plan(model: &config::Model) -> ModelPlan {
         segments: declared(&model.segments),
         positive,
         threshold: model.threshold,
+        anomaly: model.anomaly.map(|anomaly| forest::Options {
+            trees: anomaly.trees as usize,
+            samples: anomaly.samples as usize,
+            seed: anomaly.seed,
+        }),
     };
     ModelPlan { schema, mapping, options }
 }
@@ -281,18 +310,32 @@ fn compile(
             groups: group.values.len(),
         });
     }
-    let checks = model
+    let mut checks = model
         .checks
         .iter()
         .map(|check| compile_check(config, model, check, &layout))
         .collect::<Result<Vec<CheckSpec>, Error>>()?;
+    if let (Some(path), Some(profile)) = (&model.calibration, &profile) {
+        calibrate(model, path, &mut checks, &layout, profile)?;
+    }
     let policies =
         config.policies.iter().filter(|policy| policy.model == model.name).map(policy_spec).collect();
+    let mut coder = Coder::new(&schema, Arc::clone(&layout));
+    let scored = profile.as_ref().and_then(|profile| profile.anomaly.clone()).zip(model.anomaly);
+    if let Some((anomaly, wanted)) = scored {
+        // The profile has every feature of the model, but may have more.
+        let scorer = AnomalyCoder::new(&schema, &layout, Arc::new(anomaly), wanted.one_in);
+        coder = coder.with_anomaly(scorer.ok_or_else(|| Error::Mismatch {
+            model: model.name.clone(),
+            path: model.profile.clone().unwrap_or_default(),
+            what: "its isolation forest has other features".to_owned(),
+        })?);
+    }
     let slots = sequential::slots(&checks, &layout, profile.as_deref(), true);
     let spec = ModelSpec {
         id: schema.model.clone(),
         task: model.task,
-        coder: Coder::new(&schema, Arc::clone(&layout)),
+        coder,
         schema,
         profile,
         layout,
@@ -303,6 +346,41 @@ fn compile(
         live: budget::live(model),
     };
     Ok((spec, mapping))
+}
+
+/// Gives the checks their calibrated tolerances. A file that is not there yet leaves them in shadow,
+/// and says so, because `plimsoll calibrate` starts from the configuration that will name it.
+fn calibrate(
+    model: &config::Model,
+    path: &Path,
+    checks: &mut [CheckSpec],
+    layout: &Layout,
+    profile: &Profile,
+) -> Result<(), Error> {
+    let (name, id) = (|| model.name.clone(), ModelId::from(model.name.as_str()));
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+            let why = format!(
+                "there is no {path}; make it with `plimsoll calibrate --model {id}`",
+                path = path.display()
+            );
+            for check in checks {
+                check.sequential.tolerances.misfits.insert(String::new(), why.clone());
+            }
+            return Ok(());
+        }
+        Err(source) => {
+            return Err(Error::CalibrationRead { model: name(), path: path.to_owned(), source });
+        }
+    };
+    let calibration = Calibration::read(&bytes).map_err(|source| Error::Calibration {
+        model: name(),
+        path: path.to_owned(),
+        source,
+    })?;
+    calibrate::apply(&calibration, &id, model.pane, checks, layout, profile);
+    Ok(())
 }
 
 /// In what a profile differs from the model it is configured for.
@@ -350,6 +428,15 @@ fn difference(
                 .then(|| format!("`{name}` has other values"))
         })
     };
+    if let Some(wanted) = options.anomaly {
+        match &profile.anomaly {
+            None => return Some("it has no isolation forest".to_owned()),
+            Some(anomaly) if anomaly.options != wanted => {
+                return Some("its isolation forest has other `trees`, `samples` or `seed`".to_owned());
+            }
+            Some(_) => {}
+        }
+    }
     declared(&options.attributes, &layout.attributes)
         .or_else(|| declared(&options.segments, &layout.segments))
 }
@@ -374,6 +461,7 @@ fn compile_check(
                         ConfigColumn::Feature(name) => (name.as_str(), false),
                         ConfigColumn::Prediction => ("prediction", true),
                         ConfigColumn::Score => ("score", true),
+                        ConfigColumn::Anomaly => (ANOMALY, true),
                     };
                     layout.column(name, output).map(|(index, _)| index)
                 })

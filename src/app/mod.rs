@@ -2,6 +2,7 @@
 
 pub mod acting;
 pub mod budget;
+pub mod calibrate;
 pub mod clock;
 pub mod comparing;
 pub mod compile;

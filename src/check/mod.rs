@@ -2,6 +2,7 @@
 //! check computes a value, an interval, and what to expect under no change; the verdict then
 //! follows from the interval and the bound in one place, for all metrics alike.
 
+pub mod anomaly;
 pub mod drift;
 pub mod fairness;
 pub mod latency;

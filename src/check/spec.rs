@@ -1,14 +1,14 @@
 //! What a check asks, and how its answer becomes a finding with a verdict.
 
 use crate::domain::metric::Family;
-use crate::domain::{Bound, Finding, Metric, ModelKey, Scope, Verdict, Window};
+use crate::domain::{Bound, Finding, Metric, ModelKey, Scope, StandingOut, Verdict, Window};
 use crate::profile::Profile;
 use crate::sketch::{Layout, Summary};
 use crate::stats::Interval;
 use crate::window::WindowSpec;
 
 use super::sequential::Settings;
-use super::{drift, fairness, latency, performance, quality, traffic};
+use super::{anomaly, drift, fairness, latency, performance, quality, traffic};
 
 /// What within the model a check looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ pub(super) struct Answer {
     pub(super) reason: Option<String>,
     /// What a reader has to know about the value, which can be judged all the same.
     pub(super) note: Option<String>,
+    pub(super) standing_out: Vec<StandingOut>,
 }
 
 impl Answer {
@@ -92,6 +93,7 @@ impl Answer {
             n_reference: None,
             reason: Some(reason.into()),
             note: None,
+            standing_out: Vec::new(),
         }
     }
 
@@ -114,6 +116,7 @@ impl CheckSpec {
             Family::Performance => performance::answers(self, asked),
             Family::Traffic => traffic::answers(asked),
             Family::Latency => latency::answers(self, asked),
+            Family::Anomaly => anomaly::answers(self, asked, layout),
         };
         out.extend(answers.into_iter().map(|answer| self.finding(asked, answer)));
     }
@@ -156,6 +159,7 @@ impl CheckSpec {
             bound: self.bound,
             verdict,
             reason,
+            standing_out: answer.standing_out,
             sequential: None,
         }
     }

@@ -208,6 +208,8 @@ pub struct Model {
     pub live: Live,
     /// A whole fraction of a day, 1 s or more.
     pub pane: Duration,
+    /// How records are scored for anomalies. Only where there are a profile and features.
+    pub anomaly: Option<Anomaly>,
     /// Checks, names distinct.
     pub checks: Vec<Check>,
 }
@@ -217,6 +219,19 @@ impl Model {
     pub fn predicts(&self) -> bool {
         self.prediction.is_some() || self.threshold.is_some()
     }
+}
+
+/// How records are scored for anomalies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anomaly {
+    /// Trees, 1 to 1000.
+    pub trees: u32,
+    /// Rows drawn for each, 2 to 1024.
+    pub samples: u32,
+    /// One in so many records is scored; at least 1.
+    pub one_in: u32,
+    /// Decides trees and sample.
+    pub seed: u64,
 }
 
 /// An input of a model.
@@ -317,6 +332,8 @@ pub enum Column {
     Prediction,
     /// The score.
     Score,
+    /// The anomaly score of the record.
+    Anomaly,
 }
 
 /// When a model version is in violation, and what is wanted then.

@@ -54,9 +54,9 @@ pub enum Scope {
         /// Its configured name.
         feature: String,
     },
-    /// One output of the model: `prediction` or `score`.
+    /// One output: `prediction`, `score`, or plimsoll's own `anomaly` score of the record.
     Output {
-        /// Which of the two.
+        /// Which of them.
         output: String,
     },
     /// Groups of a protected attribute.
@@ -79,6 +79,16 @@ impl std::fmt::Display for Scope {
             Self::Model {} => f.write_str("model"),
         }
     }
+}
+
+/// A feature that made records anomalous.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingOut {
+    /// Its configured name.
+    pub feature: String,
+    /// Anomalous records of the window of which it was the strongest reason: with this
+    /// feature alone at its neutral value, their score fell most.
+    pub count: u64,
 }
 
 /// One answer of one check about one window of one model version.
@@ -125,6 +135,9 @@ pub struct Finding {
     /// be compared. Else empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Anomaly rates: the features that made records anomalous, the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing_out: Vec<StandingOut>,
     /// What the sequential layer says; none where no policy with `decide: sequential` follows the
     /// check. `verdict` above is the window's own, which promises nothing about false alarms.
     #[serde(default, skip_serializing_if = "Option::is_none")]

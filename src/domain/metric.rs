@@ -41,6 +41,8 @@ pub enum Family {
     Traffic,
     /// How long the model took.
     Latency,
+    /// How many records lie apart from the reference's.
+    Anomaly,
 }
 
 macro_rules! metrics {
@@ -129,6 +131,8 @@ metrics! {
     TrafficVolume = "traffic_volume" in Traffic for [Binary, Multiclass, Regression];
     /// A quantile of the model's latency, seconds.
     Latency = "latency" in Latency for [Binary, Multiclass, Regression];
+    /// Share of scored records above the 99th percentile of the reference's anomaly scores.
+    AnomalyRate = "anomaly_rate" in Anomaly for [Binary, Multiclass, Regression];
 }
 
 /// How a sequential policy follows a metric: what its e-detectors watch.
@@ -170,7 +174,8 @@ impl Metric {
             | Self::OutOfRangeRate
             | Self::SelectionRate
             | Self::Accuracy
-            | Self::Latency => Detector::Rate,
+            | Self::Latency
+            | Self::AnomalyRate => Detector::Rate,
             Self::Precision | Self::Recall => match task {
                 Task::Multiclass => return None,
                 Task::Binary | Task::Regression => Detector::Rate,
@@ -215,7 +220,8 @@ impl Metric {
             | Self::Recall
             | Self::F1
             | Self::Brier
-            | Self::ExpectedCalibrationError => (0.0, 1.0),
+            | Self::ExpectedCalibrationError
+            | Self::AnomalyRate => (0.0, 1.0),
         }
     }
 }

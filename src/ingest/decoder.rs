@@ -339,6 +339,14 @@ impl Decoded<'_> {
         self.decoder.value(&self.decoder.models[self.model].version, row).1
     }
 
+    /// The id of the request that `row` came with; none where none is mapped, or it is no text.
+    pub fn id(&self, row: usize) -> Option<&str> {
+        let place = self.decoder.models[self.model].id.as_ref()?;
+        let (value, text) = self.decoder.value(place, row);
+        let scalar = !matches!(value.scalar, Scalar::Absent | Scalar::Null | Scalar::Nested);
+        (scalar && !text.is_empty()).then_some(text)
+    }
+
     /// The values of `row`, in the order of the schema's columns.
     pub fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
         let model = &self.decoder.models[self.model];

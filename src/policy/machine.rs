@@ -276,6 +276,7 @@ mod tests {
             bound: "<= 1".parse::<Bound>().ok(),
             verdict: Some(verdict),
             reason: None,
+            standing_out: Vec::new(),
             sequential: None,
         };
         machine.take_up(EventTime::from_millis(second * 1000 - 1));

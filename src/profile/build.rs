@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::Array;
 
-use super::edges;
 use super::{ColumnStats, Error, FORMAT, Profile, Range};
+use super::{anomaly, edges};
 use crate::record::batch::dictionary_values;
 use crate::record::{InferenceBatch, Kind, RecordSchema, Role};
 use crate::sketch::code::Coder;
 use crate::sketch::layout::NamedColumn;
 use crate::sketch::{CategoryLayout, ColumnLayout, Layout, NumericLayout, Summary};
+use crate::stats::forest;
 
 /// Reference rows below which a profile says that it is small: with fewer, the reference's own
 /// noise in PSI over ten cells is above 0.009.
@@ -37,6 +38,8 @@ pub struct Options {
     pub positive: Vec<String>,
     /// Score from which a prediction is positive where none is logged.
     pub threshold: Option<f64>,
+    /// The isolation forest to train, where one is asked for.
+    pub anomaly: Option<forest::Options>,
 }
 
 /// The cells of a model without a reference profile: rows, missing and invalid values, declared
@@ -67,7 +70,7 @@ pub fn bare_layout(schema: &RecordSchema, options: &Options) -> Layout {
 /// Freezes a profile from `batches` of reference records of `schema`.
 ///
 /// # Errors
-/// When there are no rows.
+/// When there are no rows, or too few for the isolation forest that is asked for.
 pub fn build(schema: &RecordSchema, batches: &[InferenceBatch], options: &Options) -> Result<Profile, Error> {
     let rows: u64 = batches.iter().map(|batch| batch.rows() as u64).sum();
     if rows == 0 {
@@ -117,6 +120,15 @@ pub fn build(schema: &RecordSchema, batches: &[InferenceBatch], options: &Option
         summary.update(&coded, &all);
     }
     summary.latency = None;
+    let mut model = None;
+    if let Some(wanted) = options.anomaly {
+        let trained = anomaly::train(schema, batches, &layout, &coder, &summary, wanted, &mut notes)?;
+        layout.columns.push(trained.column);
+        stats.push(trained.stats);
+        summary.columns.push(trained.counts);
+        summary.standing_out = trained.standing_out;
+        model = Some(trained.model);
+    }
     Ok(Profile {
         format: FORMAT.to_owned(),
         hash: "".into(),
@@ -127,6 +139,7 @@ pub fn build(schema: &RecordSchema, batches: &[InferenceBatch], options: &Option
         layout,
         columns: stats,
         summary,
+        anomaly: model,
     }
     .sealed())
 }
@@ -176,7 +189,7 @@ fn freeze_numbers(
     (ColumnLayout::Numeric(NumericLayout { bounds: edges.bounds }), stats)
 }
 
-fn range(sorted: &[f64]) -> Option<Range> {
+pub(super) fn range(sorted: &[f64]) -> Option<Range> {
     let (min, max) = (*sorted.first()?, *sorted.last()?);
     let n = sorted.len() as f64;
     // Two passes: one pass over squares would lose the deviation of large values.

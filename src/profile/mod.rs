@@ -2,16 +2,19 @@
 //! counts of the reference rows on exactly those cells. Frozen, because edges that follow the data
 //! hide the very shift they should show; hashed, because counts of different references never merge.
 
+mod anomaly;
 pub mod build;
+pub mod calibration;
 pub mod edges;
 
 pub use build::{Options, bare_layout, build};
+pub use calibration::Calibration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{ModelId, ProfileHash, Task};
-use crate::sketch::{ColumnLayout, Layout, Summary};
+use crate::sketch::{AnomalyModel, ColumnLayout, Layout, Summary};
 
 /// The file format that this version reads and writes.
 pub const FORMAT: &str = "plimsoll.profile/1";
@@ -46,6 +49,34 @@ pub enum Error {
         /// The model.
         model: ModelId,
     },
+    /// There are too few rows to say which scores are rare.
+    #[error("an anomaly score needs at least {fewest} reference rows, and there are {rows}")]
+    TooFewForAnomalies {
+        /// Rows there are.
+        rows: u64,
+        /// Rows it takes.
+        fewest: u64,
+    },
+}
+
+/// Cells of the anomaly score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnomalyCells {
+    /// Index of its column.
+    pub column: usize,
+    /// First cell of scores above the reference's 99th percentile.
+    pub above: usize,
+    /// Cells that hold scores, the first so many.
+    pub values: usize,
+}
+
+/// Records that were scored for anomalies, and how many of them were anomalous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnomalyCounts {
+    /// Records with a score.
+    pub scored: u64,
+    /// Those whose score is above the reference's 99th percentile.
+    pub above: u64,
 }
 
 /// What is known of a reference column beside its counts.
@@ -104,6 +135,9 @@ pub struct Profile {
     pub columns: Vec<ColumnStats>,
     /// Counts of the reference rows.
     pub summary: Summary,
+    /// What scores records for anomalies, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<AnomalyModel>,
 }
 
 impl Profile {
@@ -148,6 +182,27 @@ impl Profile {
             serde_json::to_string_pretty(self).expect("a profile holds only finite numbers and text");
         text.push('\n');
         text
+    }
+
+    /// Scored and anomalous records among those counted in `summary`, a window's or the reference's own
+    /// (there, of the rows that trained no tree). None without anomaly scores.
+    pub fn anomaly_counts(&self, summary: &Summary) -> Option<AnomalyCounts> {
+        let cells = self.anomaly_cells()?;
+        let counts = &summary.columns.get(cells.column)?.as_slice()[..cells.values];
+        let above = counts.get(cells.above..)?.iter().sum();
+        Some(AnomalyCounts { scored: counts.iter().sum(), above })
+    }
+
+    /// Where the scores are counted. None without anomaly scores.
+    pub fn anomaly_cells(&self) -> Option<AnomalyCells> {
+        let percentile = self.anomaly.as_ref()?.percentile_99;
+        let column = self.layout.anomaly()?;
+        let ColumnLayout::Numeric(layout) = &self.layout.columns[column].layout else {
+            return None;
+        };
+        // The number right above the percentile is a bound, so no cell lies on both sides.
+        let above = layout.bounds.partition_point(|bound| *bound <= percentile) + 1;
+        Some(AnomalyCells { column, above, values: layout.value_cells() })
     }
 
     /// Reference counts of column `index` on the cells between `edges`, a subset of its bounds:

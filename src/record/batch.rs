@@ -15,13 +15,20 @@ pub struct InferenceBatch {
     batch: RecordBatch,
     /// Per column, the rows that held a value of the wrong type (null in the column), ascending.
     invalid: Vec<Vec<u32>>,
+    /// Hashes of the ids of the first rows; may be shorter than the batch.
+    ids: Vec<Option<u64>>,
 }
 
 impl InferenceBatch {
     /// Wraps columns that the builder made by `schema`.
-    pub(super) fn new(schema: Arc<RecordSchema>, batch: RecordBatch, invalid: Vec<Vec<u32>>) -> Self {
+    pub(super) fn new(
+        schema: Arc<RecordSchema>,
+        batch: RecordBatch,
+        invalid: Vec<Vec<u32>>,
+        ids: Vec<Option<u64>>,
+    ) -> Self {
         debug_assert_eq!(batch.num_columns(), schema.columns().len() + LEADING);
-        Self { schema, batch, invalid }
+        Self { schema, batch, invalid, ids }
     }
 
     /// The columns' description.
@@ -62,6 +69,11 @@ impl InferenceBatch {
     /// Names of column `index` of the schema, which is categorical.
     pub fn names(&self, index: usize) -> &DictionaryArray<Int32Type> {
         self.batch.column(index + LEADING).as_dictionary::<Int32Type>()
+    }
+
+    /// Stable hash of the id of `row`; none where the record states none, or nobody needed it.
+    pub fn id_hash(&self, row: usize) -> Option<u64> {
+        self.ids.get(row).copied().flatten()
     }
 
     /// Rows of column `index` that held a value of the wrong type, ascending.

@@ -11,6 +11,7 @@ use arrow::datatypes::Int32Type;
 use super::batch::InferenceBatch;
 use super::schema::{Kind, RecordSchema};
 use crate::domain::EventTime;
+use crate::stats::stable_hash::StableHash;
 
 /// One value of one row, as the decoder read it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,6 +105,7 @@ pub struct BatchBuilder {
     versions: NameColumn,
     columns: Vec<ColumnBuilder>,
     invalid: Vec<Vec<u32>>,
+    ids: Vec<Option<u64>>,
     rows: u32,
 }
 
@@ -126,6 +128,7 @@ impl BatchBuilder {
             versions: NameColumn::default(),
             columns,
             invalid,
+            ids: Vec::new(),
             rows: 0,
         }
     }
@@ -133,6 +136,22 @@ impl BatchBuilder {
     /// Rows appended since the last `finish`.
     pub fn rows(&self) -> usize {
         self.rows as usize
+    }
+
+    /// Appends one row, and remembers a hash of its id for those who sample by it.
+    pub fn append_identified<'a>(
+        &mut self,
+        time: EventTime,
+        tenant: Option<&str>,
+        version: &str,
+        id: Option<&str>,
+        cells: impl IntoIterator<Item = Cell<'a>>,
+    ) {
+        if let Some(id) = id {
+            self.ids.resize(self.rows as usize, None);
+            self.ids.push(Some(StableHash::new(0).bytes(id.as_bytes()).finish()));
+        }
+        self.append(time, tenant, version, cells);
     }
 
     /// Appends one row. `cells` are in the schema's order; a cell that does not fit its column's
@@ -182,6 +201,6 @@ impl BatchBuilder {
             .expect("every column got one value per row, of the type its schema field has");
         let invalid = self.invalid.iter_mut().map(std::mem::take).collect();
         self.rows = 0;
-        InferenceBatch::new(Arc::clone(&self.schema), batch, invalid)
+        InferenceBatch::new(Arc::clone(&self.schema), batch, invalid, std::mem::take(&mut self.ids))
     }
 }

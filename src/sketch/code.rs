@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, Float64Array};
 
-use super::layout::{CategoryLayout, ColumnLayout, Layout, NumericLayout, OTHER};
+use super::anomaly::{AnomalyCoder, CodedAnomaly};
+use super::layout::{ANOMALY, CategoryLayout, ColumnLayout, Layout, NumericLayout, OTHER};
 use crate::record::batch::dictionary_values;
 use crate::record::{InferenceBatch, Kind, RecordSchema, Role};
 
@@ -25,9 +26,11 @@ pub struct Coder {
     label: Option<(usize, Kind)>,
     score: Option<usize>,
     latency: Option<usize>,
+    anomaly: Option<AnomalyCoder>,
 }
 
-/// A batch as cell numbers; every vector has one entry per row.
+/// A batch as cell numbers; every vector has one entry per row, but the column of anomaly scores has
+/// none: it has its own, with the reasons.
 #[derive(Debug)]
 pub struct CodedBatch {
     rows: usize,
@@ -41,12 +44,18 @@ pub struct CodedBatch {
     pub(super) classes: Option<(Vec<u32>, Vec<u32>)>,
     pub(super) score: Option<Float64Array>,
     pub(super) latency: Option<Float64Array>,
+    pub(super) anomaly: Option<CodedAnomaly>,
 }
 
 impl CodedBatch {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Cell numbers per column of the layout, per row.
+    pub(crate) fn cells(&self) -> &[Vec<u32>] {
+        &self.columns
     }
 }
 
@@ -58,6 +67,7 @@ impl Coder {
             .iter()
             .map(|column| match (column.output, column.name.as_str()) {
                 (true, "score") => schema.find(Role::Score),
+                (true, ANOMALY) => None,
                 (true, _) => schema.find(Role::Prediction),
                 (false, name) => schema.named(Role::Feature, name),
             })
@@ -73,8 +83,21 @@ impl Coder {
             label: with_kind(Role::Label),
             score: schema.find(Role::Score),
             latency: schema.find(Role::Latency),
+            anomaly: None,
             layout,
         }
+    }
+
+    /// Also scores a sample of the records, into the layout's column of anomaly scores.
+    #[must_use]
+    pub fn with_anomaly(mut self, anomaly: AnomalyCoder) -> Self {
+        self.anomaly = Some(anomaly);
+        self
+    }
+
+    /// Whether it matters which id a record has.
+    pub fn samples(&self) -> bool {
+        self.anomaly.is_some()
     }
 
     /// The layout.
@@ -85,12 +108,15 @@ impl Coder {
     /// Cell numbers of `batch`, which has the schema that this plan was made for.
     pub fn code(&self, batch: &InferenceBatch) -> CodedBatch {
         let rows = batch.rows();
-        let columns = self
+        let scores = self.layout.anomaly();
+        let columns: Vec<Vec<u32>> = self
             .layout
             .columns
             .iter()
             .zip(&self.columns)
-            .map(|(column, index)| match (&column.layout, index) {
+            .enumerate()
+            .map(|(number, (column, index))| match (&column.layout, index) {
+                _ if scores == Some(number) => Vec::new(),
                 (layout, None) => vec![layout.null() as u32; rows],
                 (ColumnLayout::Numeric(layout), Some(index)) => numeric(batch, *index, layout),
                 (ColumnLayout::Categorical(layout), Some(index)) => categorical(batch, *index, layout),
@@ -111,6 +137,7 @@ impl Coder {
         CodedBatch {
             rows,
             groups: self.groups(&attributes, rows),
+            anomaly: self.anomaly.as_ref().map(|anomaly| anomaly.code(batch, &columns)),
             columns,
             segments,
             selected,

@@ -145,7 +145,8 @@ pub struct GroupLayout {
 /// Everything that decides what a pane's counts mean.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
-    /// The counted columns: features, then the prediction and the score where there are any.
+    /// The counted columns: features, then the prediction, the score and the anomaly score where there
+    /// are any.
     pub columns: Vec<NamedColumn>,
     /// Declared values per protected attribute, by configured name; `other` is implied.
     pub attributes: Vec<(String, Vec<String>)>,
@@ -165,14 +166,17 @@ pub struct Layout {
 /// A counted column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedColumn {
-    /// Feature name, `prediction` or `score`.
+    /// Feature name, `prediction`, `score` or `anomaly`.
     pub name: String,
-    /// Whether it is an output (`prediction`, `score`) and not a feature.
+    /// Whether it is an output (`prediction`, `score`, `anomaly`) and not a feature.
     #[serde(default)]
     pub output: bool,
     /// Its cells.
     pub layout: ColumnLayout,
 }
+
+/// Name of the column of anomaly scores. It is an output, though of plimsoll and not of the model.
+pub const ANOMALY: &str = "anomaly";
 
 /// Name of the group or segment of all values that were not declared.
 pub const OTHER: &str = "other";
@@ -201,6 +205,16 @@ impl Layout {
             }
             self.groups.push(GroupLayout { name: attributes.join("*"), attributes, values });
         }
+    }
+
+    /// Index of the column of anomaly scores.
+    pub fn anomaly(&self) -> Option<usize> {
+        self.column(ANOMALY, true).map(|(index, _)| index)
+    }
+
+    /// Indexes of the features' columns; they come first.
+    pub fn features(&self) -> impl Iterator<Item = usize> + '_ {
+        self.columns.iter().enumerate().filter(|(_, column)| !column.output).map(|(index, _)| index)
     }
 
     /// Index and layout of the column called `name`, an output or a feature.

@@ -2,6 +2,7 @@
 //! that merging is exact, associative and commutative: any assignment of source partitions to
 //! instances gives identical bytes.
 
+pub mod anomaly;
 pub mod cells;
 pub mod code;
 pub mod latency;
@@ -10,6 +11,7 @@ pub mod outcomes;
 pub mod performance;
 pub mod summary;
 
+pub use anomaly::{AnomalyCoder, AnomalyModel};
 pub use cells::CellCounts;
 pub use code::CodedBatch;
 pub use latency::Latency;

@@ -21,6 +21,10 @@ pub struct Summary {
     pub groups: Vec<Vec<GroupOutcomes>>,
     /// Predictions against labels.
     pub performance: PerformanceCounts,
+    /// Per feature: anomalous records of which it was the strongest reason. Empty where no anomaly
+    /// score is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing_out: Vec<u64>,
     /// Latencies, once the first was seen. Not part of a reference.
     #[serde(skip)]
     pub latency: Option<Latency>,
@@ -38,6 +42,7 @@ impl Summary {
                 .map(|group| vec![GroupOutcomes::default(); group.values.len()])
                 .collect(),
             performance: PerformanceCounts::new(layout.classes.len()),
+            standing_out: vec![0; layout.anomaly().map_or(0, |_| layout.features().count())],
             latency: None,
         }
     }
@@ -46,8 +51,23 @@ impl Summary {
     pub fn update(&mut self, batch: &CodedBatch, rows: &[u32]) {
         self.rows += rows.len() as u64;
         for (counts, cells) in self.columns.iter_mut().zip(&batch.columns) {
+            // The column of anomaly scores has no cell for records that were not scored.
+            if cells.is_empty() {
+                continue;
+            }
             for row in rows {
                 counts.add(cells[*row as usize] as usize);
+            }
+        }
+        if let Some(scored) = &batch.anomaly {
+            for row in rows {
+                let (cell, reason) = scored.get(*row as usize);
+                if cell != NONE {
+                    self.columns[scored.column].add(cell as usize);
+                }
+                if reason != NONE {
+                    self.standing_out[reason as usize] += 1;
+                }
             }
         }
         for (groups, numbers) in self.groups.iter_mut().zip(&batch.groups) {
@@ -97,6 +117,9 @@ impl Summary {
             mine.merge(theirs);
         }
         self.performance.merge(&other.performance);
+        for (mine, theirs) in self.standing_out.iter_mut().zip(&other.standing_out) {
+            *mine += theirs;
+        }
         if let Some(theirs) = &other.latency {
             self.latency.get_or_insert_default().merge(theirs);
         }
@@ -112,6 +135,9 @@ impl Summary {
             mine.subtract(theirs);
         }
         self.performance.subtract(&other.performance);
+        for (mine, theirs) in self.standing_out.iter_mut().zip(&other.standing_out) {
+            *mine -= theirs;
+        }
         if let (Some(mine), Some(theirs)) = (&mut self.latency, &other.latency) {
             mine.subtract(theirs);
             if mine.count() == 0 {
@@ -125,6 +151,7 @@ impl Summary {
         self.columns.iter().map(CellCounts::size).sum::<usize>()
             + self.groups.iter().map(|groups| groups.len() * size_of::<GroupOutcomes>()).sum::<usize>()
             + self.performance.size()
+            + self.standing_out.len() * size_of::<u64>()
             + self.latency.as_ref().map_or(0, Latency::size)
     }
 
@@ -139,6 +166,9 @@ impl Summary {
             outcomes.encode(&mut out);
         }
         self.performance.encode(&mut out);
+        for count in &self.standing_out {
+            leb128(u128::from(*count), &mut out);
+        }
         match &self.latency {
             Some(latency) => latency.encode(&mut out),
             None => out.push(0),

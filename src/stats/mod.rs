@@ -8,10 +8,12 @@
 //! between 0 and 1 (anything else gives `None`).
 
 pub mod compat;
+pub mod dispersion;
 pub mod divergence;
 pub mod ecdf;
 pub mod edetector;
 pub mod fairness;
+pub mod forest;
 pub mod interval;
 pub mod limit;
 pub mod noncentral;
@@ -20,6 +22,7 @@ pub mod performance;
 pub mod quantile;
 pub mod sequence;
 pub mod special;
+pub mod stable_hash;
 
 mod beta;
 mod gamma;

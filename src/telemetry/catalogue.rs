@@ -376,6 +376,8 @@ catalogue! {
         WindowRows = "plimsoll_window_rows" Gauge None [tenant model model_version check] Series::PerCheck;
         /// Quantile of the model's own latency that the check asks for.
         Latency = "plimsoll_latency_seconds" Gauge Seconds [tenant model model_version check] Series::PerCheck;
+        /// Share of scored records above the 99th percentile of the reference's anomaly scores.
+        AnomalyRate = "plimsoll_anomaly_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
     }
     "Actions" {
         /// Actions by outcome: suppressed, submitted, applied, failed, unknown.

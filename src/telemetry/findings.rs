@@ -173,5 +173,6 @@ fn shown_as(metric: Metric) -> Shown {
         Metric::ExpectedCalibrationError => Shown::Whole(Id::CalibrationError),
         Metric::TrafficVolume => Shown::Whole(Id::WindowRows),
         Metric::Latency => Shown::Whole(Id::Latency),
+        Metric::AnomalyRate => Shown::Whole(Id::AnomalyRate),
     }
 }

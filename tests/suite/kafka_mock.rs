@@ -2,6 +2,7 @@
 //! Kafka itself where tests/kafka/run.sh starts one.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+mod range;
 mod real;
 mod sink;
 

@@ -1,7 +1,9 @@
 //! The one integration test binary. Each module is a story about one part, told through public seams.
 
 mod actions;
+mod anomalies;
 mod audit_log;
+mod calibrate;
 mod checks;
 mod compat;
 mod config_file;

@@ -45,6 +45,7 @@ pub(super) fn finding(metric: Metric, scope: Scope, value: Option<f64>, n: u64) 
         bound: None,
         verdict: None,
         reason: None,
+        standing_out: Vec::new(),
         sequential: None,
     }
 }
@@ -407,7 +408,7 @@ fn any_finding(metric: Metric) -> Finding {
         Family::Drift | Family::Quality => feature("income"),
         Family::Fairness if metric == Metric::SelectionRate => group(&["F"]),
         Family::Fairness => group(&["F", "M"]),
-        Family::Performance | Family::Traffic | Family::Latency => Scope::Model {},
+        Family::Performance | Family::Traffic | Family::Latency | Family::Anomaly => Scope::Model {},
     };
     finding(metric, scope, Some(0.5), 1_000)
 }

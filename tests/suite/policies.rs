@@ -65,6 +65,7 @@ fn ratio(check: &str, interval: Option<[f64; 2]>) -> Arc<Finding> {
         bound: Some(bound),
         verdict: Some(interval.map_or(Verdict::Insufficient, |[low, high]| bound.judge(low, high))),
         reason: interval.is_none().then(|| "too few rows".to_owned()),
+        standing_out: Vec::new(),
         sequential: None,
     })
 }

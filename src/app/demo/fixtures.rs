@@ -51,6 +51,7 @@ pub(super) fn finding(check: &str, version: &str, value: f64, bound: &str) -> Fi
         bound: Some(bound),
         verdict: Some(bound.judge(value - 0.01, value + 0.01)),
         reason: None,
+        standing_out: Vec::new(),
         sequential: None,
     }
 }

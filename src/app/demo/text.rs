@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::domain::{Decision, EventTime, Finding, ModelKey, Verdict};
+use crate::domain::{Decision, EventTime, Evidence, Finding, ModelKey, Verdict};
 use crate::engine::view::{ActionView, View};
 
 use super::worst::nearness;
@@ -84,9 +84,41 @@ pub(super) const fn verdict(verdict: Option<Verdict>) -> &'static str {
     }
 }
 
-/// The finding of a decision that says most: the breach furthest beyond its bound, else the one
-/// nearest to it.
+/// The alarm of a finding, if it is one that acts.
+fn alarm(finding: &Finding) -> Option<&Evidence> {
+    let sequential = finding.sequential.as_ref()?;
+    sequential.evidence.as_deref().filter(|_| sequential.verdict == Verdict::Breach)
+}
+
+/// An alarm in one line: `all under 10.2 below: ln e 21.4, alarm at 17.9`.
+fn alarmed(evidence: &Evidence) -> String {
+    let most = evidence.components.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+    match (most, evidence.log_e_after, evidence.log_threshold) {
+        (Some(most), Some(log_e), Some(threshold)) => {
+            format!("{}: ln e {log_e:.1}, alarm at {threshold:.1}", short_numbers(&most.name))
+        }
+        _ => format!("violates {} for certain", evidence.limit.as_deref().unwrap_or("its limit")),
+    }
+}
+
+/// Edges of cells have as many digits as they need; a line has room for four.
+fn short_numbers(text: &str) -> String {
+    let short = |word: &str| match word.parse::<f64>() {
+        Ok(number) if word.len() > 6 => value(number),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// The finding of a decision that says most: an alarm before all others, the strongest first; else
+/// the breach furthest beyond its bound, else the one nearest to it.
 pub(super) fn telling(decision: &Decision) -> Option<&Finding> {
+    let strength =
+        |finding: &&Finding| alarm(finding).and_then(|evidence| evidence.log_e_after).unwrap_or(0.0);
+    let alarms = decision.evidence.iter().filter(|finding| alarm(finding).is_some());
+    if let Some(strongest) = alarms.max_by(|a, b| strength(a).total_cmp(&strength(b))) {
+        return Some(strongest);
+    }
     decision.evidence.iter().filter(|finding| finding.value.is_some() && finding.bound.is_some()).max_by(
         |a, b| {
             let rank = |finding: &Finding| (finding.verdict == Some(Verdict::Breach), nearness(finding));
@@ -99,6 +131,10 @@ pub(super) fn telling(decision: &Decision) -> Option<&Finding> {
 /// A finding in one line: `feature-psi income 0.243 [0.238 0.249], bound <= 0.1, n 119,880`.
 pub(super) fn finding(finding: &Finding) -> String {
     let mut text = subject(finding);
+    if let Some(evidence) = alarm(finding) {
+        let _ = write!(text, ", {}", alarmed(evidence));
+        return text;
+    }
     match finding.value {
         Some(number) => {
             let _ = write!(text, " {}", value(number));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
-use crate::engine::message::ResumePoint;
+use crate::engine::message::{PaneDelta, Progress, ResumePoint};
 use crate::engine::model::ModelSpec;
 use crate::engine::observer::{Observer, Read};
 use crate::ingest::decoder::{Decoder, Limits, Rejected};
@@ -223,10 +223,18 @@ impl Pipeline {
             }
             return;
         }
+        let sampled = topic.models[model].coder.samples();
         let mut used = 0;
         for (row, time) in decoded.times().iter().enumerate() {
             if self.observer.admit(record.partition, record.offset, *time) {
-                builder.append(*time, decoded.tenant(row), decoded.version(row), decoded.cells(row));
+                let id = if sampled { decoded.id(row) } else { None };
+                builder.append_identified(
+                    *time,
+                    decoded.tenant(row),
+                    decoded.version(row),
+                    id,
+                    decoded.cells(row),
+                );
                 used += 1;
             }
         }
@@ -246,9 +254,9 @@ impl Pipeline {
         }
     }
 
-    /// Counts what has come in, closes panes, evaluates windows, steps policies. `now` is wall time
-    /// in milliseconds.
-    pub fn evaluate(&mut self, now: i64) -> Evaluated {
+    /// Counts what has come in and hands on what it adds to panes, without evaluating any: for
+    /// commands that look at panes themselves. `now` is wall time in milliseconds.
+    pub fn counted(&mut self, now: i64) -> (Vec<PaneDelta>, Progress) {
         for lane in &mut self.lanes {
             let (_, topic) = &self.topics[lane.topic];
             for (builder, model) in lane.builders.iter_mut().zip(&topic.models) {
@@ -257,7 +265,13 @@ impl Pipeline {
                 }
             }
         }
-        let (deltas, progress) = self.observer.flush(now);
+        self.observer.flush(now)
+    }
+
+    /// Counts what has come in, closes panes, evaluates windows, steps policies. `now` is wall time
+    /// in milliseconds.
+    pub fn evaluate(&mut self, now: i64) -> Evaluated {
+        let (deltas, progress) = self.counted(now);
         for delta in deltas {
             self.evaluator.merge(delta);
         }

@@ -68,7 +68,7 @@ impl Tolerances {
     pub fn why_not(&self, scope: &str) -> String {
         let misfit = self.misfits.get(scope).or_else(|| self.misfits.get(""));
         match misfit {
-            Some(misfit) => format!("its calibration no longer fits: {misfit}"),
+            Some(misfit) => format!("its calibration does not fit: {misfit}"),
             None => "it was never calibrated, and no tolerance is stated".to_owned(),
         }
     }

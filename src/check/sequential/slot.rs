@@ -202,7 +202,8 @@ impl Compiler<'_> {
                 Some(self.slot(scope, Watch::Limit(limit), None))
             })),
             (Target::Model, _) => {
-                out.extend(Source::of_model(check).map(|source| self.rate(Scope::Model {}, source)));
+                let source = Source::of_model(check, self.profile);
+                out.extend(source.map(|source| self.rate(Scope::Model {}, source)));
             }
             (Target::Columns(_), _) => {}
         }

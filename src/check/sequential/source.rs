@@ -2,7 +2,7 @@
 
 use crate::check::{quality, spec::CheckSpec};
 use crate::domain::Metric;
-use crate::profile::{ColumnStats, Profile};
+use crate::profile::{AnomalyCells, ColumnStats, Profile};
 use crate::sketch::{ColumnLayout, Layout, Summary};
 use crate::stats::edetector::Reading;
 
@@ -36,6 +36,8 @@ pub(super) enum Source {
     },
     /// Predictions against labels.
     Performance(Metric),
+    /// Scores above the reference's 99th percentile.
+    Anomalies(AnomalyCells),
     /// Calls slower than this.
     Slower {
         /// The bound, seconds.
@@ -119,6 +121,10 @@ impl Source {
                     _ => None,
                 }
             }
+            Self::Anomalies(cells) => {
+                let scores = &summary.columns[cells.column].as_slice()[..cells.values];
+                rate(scores.iter().skip(cells.above).sum(), scores.iter().sum())
+            }
             Self::Slower { seconds } => {
                 let Some(latency) = &summary.latency else { return rate(0, 0) };
                 rate(latency.slower_than(*seconds), latency.count())
@@ -127,8 +133,9 @@ impl Source {
     }
 
     /// The source of a rate or mean that is asked of the whole model.
-    pub(super) fn of_model(spec: &CheckSpec) -> Option<Self> {
+    pub(super) fn of_model(spec: &CheckSpec, profile: Option<&Profile>) -> Option<Self> {
         match spec.metric {
+            Metric::AnomalyRate => Some(Self::Anomalies(profile?.anomaly_cells()?)),
             Metric::Accuracy | Metric::Precision | Metric::Recall | Metric::Brier => {
                 Some(Self::Performance(spec.metric))
             }

@@ -74,6 +74,9 @@ pub struct Model {
     /// Slice of event time in which is counted; at least 1s, and a whole fraction of a day.
     #[serde(default = "one_minute")]
     pub pane: Duration,
+    /// Score a sample of the records by how far they lie apart from the reference. Needs a `profile` made with it.
+    #[serde(default)]
+    pub anomaly: Option<Anomaly>,
     /// The questions asked of each window.
     #[serde(default)]
     pub checks: Vec<Check>,
@@ -81,6 +84,29 @@ pub struct Model {
 
 fn one_minute() -> Duration {
     Duration::from("1m")
+}
+
+/// An isolation forest, which `plimsoll profile` trains.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Anomaly {
+    /// Trees. The profile is to be made anew when this changes.
+    #[schemars(range(min = 1, max = 1000))]
+    pub trees: u32,
+    /// Reference rows drawn for each tree. The profile is to be made anew when this changes.
+    #[schemars(range(min = 2, max = 1024))]
+    pub samples: u32,
+    /// One in so many records is scored, chosen by a hash of its id, or of its event time and features where no `id` is mapped.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub one_in: u32,
+    /// Decides the trees and the sample. The profile is to be made anew when this changes.
+    pub seed: u64,
+}
+
+impl Default for Anomaly {
+    fn default() -> Self {
+        Self { trees: 100, samples: 256, one_in: 10, seed: 0 }
+    }
 }
 
 /// `Task`, for the schema only.
@@ -244,7 +270,7 @@ pub struct Check {
     /// What is computed.
     #[schemars(with = "MetricName")]
     pub metric: Metric,
-    /// Drift and quality: the columns, `features` (default: all that the metric is defined for), `prediction`, `score`, or a list of names.
+    /// Drift and quality: the columns, `features` (default: all that the metric is defined for), `prediction`, `score`, or a list of names. Drift: also `anomaly`.
     #[serde(default)]
     pub of: Option<Of>,
     /// Fairness: protected attributes, or intersections as `a*b`; default: all of both.
@@ -334,7 +360,7 @@ fn ninety_nine() -> f64 {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Of {
-    /// `features`, `prediction`, `score`, or one feature's name.
+    /// `features`, `prediction`, `score`, `anomaly`, or one feature's name.
     One(String),
     /// Several names.
     Many(#[schemars(length(min = 1))] Vec<String>),

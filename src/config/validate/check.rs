@@ -124,6 +124,7 @@ impl Asked<'_> {
         need(scored, model.score.is_some(), &["score"], "a `score`");
         need(labelled, model.label.is_some(), &["label"], "a `label`");
         need(metric == Metric::Latency, model.latency.is_some(), &["latency"], "a `latency`");
+        need(metric.family() == Family::Anomaly, model.anomaly.is_some(), &["anomaly"], "an `anomaly` score");
         need(
             classed && model.task == Task::Multiclass && predicted,
             positive,
@@ -162,7 +163,7 @@ impl Asked<'_> {
         match family {
             Family::Drift | Family::Quality => self.columns(report).map(Of::Columns),
             Family::Fairness => self.groups(report).map(Of::Groups),
-            Family::Performance | Family::Traffic | Family::Latency => Some(Of::Model),
+            Family::Performance | Family::Traffic | Family::Latency | Family::Anomaly => Some(Of::Model),
         }
     }
 
@@ -241,6 +242,13 @@ impl Asked<'_> {
                 None
             }
             "score" => Some((Column::Score, FeatureType::Numeric)),
+            "anomaly" if self.model.anomaly.is_some() => {
+                if self.raw.metric.family() != Family::Drift {
+                    report.error(path, "`anomaly` is for drift checks: it is never missing or invalid");
+                    return None;
+                }
+                Some((Column::Anomaly, FeatureType::Numeric))
+            }
             name => {
                 let known = self.model.features.iter().map(|feature| feature.name.as_str());
                 let list = report.original(&self.model_path.key("features"));

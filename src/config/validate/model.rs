@@ -7,9 +7,11 @@ use super::{Surroundings, budget, check};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw;
-use crate::config::tree::{Attribute, Feature, Model};
+use crate::config::tree::{Anomaly, Attribute, Feature, Model};
 use crate::config::{Pointer, Source};
 use crate::domain::Task;
+use crate::sketch::layout::ANOMALY;
+use crate::stats::forest;
 
 /// Most combinations of group values that one intersection may have: each is counted in every pane.
 const MAX_COMBINATIONS: usize = 1000;
@@ -153,6 +155,7 @@ fn model(
     at.report_nested(report);
     intersections(raw, path, report);
     let pane = pane(&raw.pane, &path.key("pane"), report);
+    let anomaly = anomaly(raw, path, report);
     let checks = check::checks(raw, path, pane, report);
     let false_alarm_budget = budget::own(raw, path, root, pane, report);
     if raw.calibration.is_some() && raw.profile.is_none() && !report.lost(&path.key("profile")) {
@@ -184,8 +187,37 @@ fn model(
         false_alarm_budget: false_alarm_budget?,
         live: budget::live(&raw.live),
         pane: pane?,
+        anomaly: anomaly?,
         checks: checks?,
     })
+}
+
+/// The outer `Option` is none where it is there and wrong.
+fn anomaly(raw: &raw::Model, path: &KeyPath, report: &mut Report) -> Option<Option<Anomaly>> {
+    let Some(anomaly) = &raw.anomaly else { return Some(None) };
+    let lost = |key: &str| report.lost(&path.key(key));
+    let (profile, features) = (lost("profile"), lost("features"));
+    let path = path.key("anomaly");
+    if raw.profile.is_none() && !profile {
+        report.error(&path, "needs a `profile`: a record is compared with the reference");
+    }
+    if raw.features.is_empty() && !features {
+        report.error(&path, "needs `features` to compare");
+    }
+    let mut within = |key: &str, value: u32, least: usize, most: usize| {
+        let fits = (least..=most).contains(&(value as usize));
+        if !fits {
+            report.error(&path.key(key), format!("must be between {least} and {most}"));
+        }
+        fits
+    };
+    let fits = [
+        within("trees", anomaly.trees, 1, forest::MOST_TREES),
+        within("samples", anomaly.samples, 2, forest::MOST_SAMPLES),
+        within("one_in", anomaly.one_in, 1, 1_000_000),
+    ];
+    let raw::Anomaly { trees, samples, one_in, seed } = *anomaly;
+    fits.iter().all(|fits| *fits).then_some(Some(Anomaly { trees, samples, one_in, seed }))
 }
 
 fn threshold(raw: &raw::Model, model_path: &KeyPath, report: &mut Report) {
@@ -216,7 +248,8 @@ fn features(
     for (index, feature) in raw.features.iter().enumerate() {
         let path = list.at(index);
         report.column_name(&path.key("name"), &feature.name);
-        if OUTPUTS.contains(&feature.name.as_str()) {
+        let score = raw.anomaly.is_some() && feature.name == ANOMALY;
+        if OUTPUTS.contains(&feature.name.as_str()) || score {
             let wrong = format!("`{}` means something else in `of`; choose another name", feature.name);
             report.error(&path.key("name"), wrong);
         }

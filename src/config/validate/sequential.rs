@@ -136,6 +136,7 @@ fn names<'a>(
                 Column::Feature(name) => name.clone(),
                 Column::Prediction => "prediction".to_owned(),
                 Column::Score => "score".to_owned(),
+                Column::Anomaly => "anomaly".to_owned(),
             };
             ("column", columns.iter().map(name).collect::<Vec<_>>())
         }

@@ -313,6 +313,7 @@ fn finding(i: usize, verdict: Verdict) -> Finding {
         bound: Some(Bound::AtMost(0.2)),
         verdict: Some(verdict),
         reason: None,
+        standing_out: Vec::new(),
         sequential: None,
     }
 }

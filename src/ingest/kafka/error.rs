@@ -77,6 +77,22 @@ pub enum Error {
         /// librdkafka's words.
         reason: String,
     },
+    /// Where a range of times begins and ends could not be found out.
+    #[error("offsets of topic '{topic}' could not be looked up: {reason}; {advice}")]
+    Lookup {
+        /// The topic.
+        topic: String,
+        /// librdkafka's words.
+        reason: String,
+        /// What to look at.
+        advice: &'static str,
+    },
+    /// A range is not at its end and nothing more comes.
+    #[error("kafka has sent nothing for {seconds} s; check that its brokers can be reached")]
+    Silent {
+        /// How long.
+        seconds: u64,
+    },
     /// Partitions that the group gave us could not be taken.
     #[error("assigned partitions could not be taken")]
     Assign(#[source] KafkaError),

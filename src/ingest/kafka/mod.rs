@@ -11,10 +11,12 @@ mod config;
 mod context;
 mod error;
 mod faults;
+mod range;
 mod source;
 mod statistics;
 
 pub use config::{Config, OffsetReset, RESERVED};
 pub use error::Error;
 pub use faults::Faults;
+pub use range::{Range, RangeSource};
 pub use source::KafkaSource;

@@ -30,7 +30,7 @@ const METADATA_LIMIT: usize = 4096;
 /// Records with at most so many headers are handed over without an allocation.
 const INLINE_HEADERS: usize = 8;
 
-type Sink<'s> = &'s mut dyn FnMut(SourceEvent<'_>);
+pub(super) type Sink<'s> = &'s mut dyn FnMut(SourceEvent<'_>);
 
 /// A partition that is ours now.
 #[derive(Debug)]
@@ -276,7 +276,7 @@ fn find(owned: &[Owned], last: usize, topic: &str, number: i32) -> Option<usize>
     owned.iter().position(is)
 }
 
-fn hand_over(partition: &SourcePartition, message: &BorrowedMessage<'_>, sink: Sink<'_>) {
+pub(super) fn hand_over(partition: &SourcePartition, message: &BorrowedMessage<'_>, sink: Sink<'_>) {
     let record = |headers: &[(&str, &[u8])], sink: Sink<'_>| {
         sink(SourceEvent::Record(RawRecord {
             partition,

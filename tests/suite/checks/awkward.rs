@@ -26,6 +26,9 @@ fn everything(task: Task) -> String {
         let for_outputs = matches!(metric.family(), Family::Drift) || *metric == Metric::NullRate;
         let numbers_only =
             matches!(metric, Metric::KolmogorovSmirnov | Metric::Wasserstein | Metric::WassersteinNormalized);
+        if metric.family() == Family::Drift {
+            checks.push_str(&line(metric, ", of: anomaly"));
+        }
         if for_outputs {
             checks.push_str(&line(metric, ", of: score"));
             if !numbers_only || task == Task::Regression {
@@ -48,6 +51,7 @@ models:
     label: /label
     latency: {{from: /ms, unit: ms}}
     profile: unused.json
+    anomaly: {{one_in: 1}}
     features:
       - {{name: number, from: /number, type: numeric}}
       - {{name: name, from: /name, type: categorical}}

@@ -160,7 +160,7 @@ fn a_sequential_policy_follows_what_has_a_detector() {
              kolmogorov_smirnov, wasserstein, wasserstein_normalized, null_rate, invalid_rate, unseen_rate, \
              out_of_range_rate, selection_rate, selection_rate_difference, selection_rate_ratio, \
              true_positive_rate_difference, false_positive_rate_difference, equalized_odds_difference, accuracy, \
-             precision, recall, brier, latency, and `decide: window` any metric",
+             precision, recall, brier, latency, anomaly_rate, and `decide: window` any metric",
             "policies[0].checks[1]: `ratio` needs a bound such as `>= 0.8`, which is all that its detector compares \
              with; see models[0].checks[1]",
             "policies[0].checks[2]: `gap` needs a bound such as `<= 0.1`, which is all that its detector compares \

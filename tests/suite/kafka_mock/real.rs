@@ -269,3 +269,29 @@ fn own_topics_are_made_once_and_a_missing_one_is_named() {
     let deliveries = sink.deliveries();
     assert_eq!(deliveries.delivered + deliveries.failed, 2000, "{deliveries:?}");
 }
+
+#[test]
+#[ignore = "needs a real broker: tests/kafka/run.sh"]
+fn a_range_of_times_is_found_in_every_partition() {
+    let (client, topic) = real("range", 3);
+    let producer = producer(&client);
+    for partition in 0..2 {
+        for i in 0..100_i64 {
+            let value = format!("{partition} {i:02}");
+            let record = BaseRecord::<(), _>::to(&topic).partition(partition).payload(&value);
+            producer.send(record.timestamp(1_700_000_000_000 + i * 1_000)).unwrap();
+        }
+    }
+    producer.flush(PATIENCE).unwrap();
+    let at = |second: i64| Some(plimsoll::domain::EventTime::from_millis(1_700_000_000_000 + second * 1_000));
+    let read = |from, until| {
+        let range = plimsoll::ingest::kafka::Range { from, until };
+        super::range::read(super::range::range(&client, &[&topic], range).unwrap())
+    };
+    let (values, ended) = read(at(20), at(30));
+    assert_eq!((values.len(), ended), (20, 3));
+    assert_eq!((values[0].as_str(), values[9].as_str(), values[19].as_str()), ("0 20", "0 29", "1 29"));
+    assert_eq!(read(at(95), None).0.len(), 10);
+    assert_eq!(read(None, at(5)).0.len(), 10);
+    assert_eq!(read(at(1_000), None), (Vec::new(), 3));
+}
