@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use plimsoll::app::calibrate::{self, Input};
 use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
-use plimsoll::app::explaining::{self, Filter, Input};
+use plimsoll::app::explaining::{self, Filter, Whence};
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
@@ -313,13 +313,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let input = match args.input {
-        Some(path) if path.as_os_str() == "-" => Input::Stdin,
-        Some(path) => Input::File(path),
-        None => Input::Daemon(args.url),
+    let whence = match args.input {
+        Some(path) if path.as_os_str() == "-" => Whence::Stdin,
+        Some(path) => Whence::File(path),
+        None => Whence::Daemon(args.url),
     };
     let ExplainArgs { model, version, check, scope, all, .. } = args;
-    let found = explaining::explain(&input, &Filter { model, version, check, scope, all })?;
+    let found = explaining::explain(&whence, &Filter { model, version, check, scope, all })?;
     let text = if args.json { found.to_json() } else { found.to_string().trim_end().to_owned() };
     print(&text).context("cannot write the explanation")?;
     Ok(if found.agrees() { ExitCode::SUCCESS } else { ExitCode::from(BREACH) })

@@ -11,9 +11,11 @@ use anyhow::Context;
 
 use super::acting::Acting;
 use super::clock::now_millis;
+use super::explaining::alarm_line;
 use super::pipeline::Pipeline;
 use crate::api::Readiness;
-use crate::domain::SourcePartition;
+use crate::check::sequential::Slot;
+use crate::domain::{Finding, SourcePartition};
 use crate::exchange::{RejectedRecord, Sink};
 use crate::ingest::source::{Source, SourceEvent};
 use crate::telemetry::{self, Rebalance, SinkError, Stage, Telemetry};
@@ -228,6 +230,7 @@ fn evaluate<K: Sink>(
     }
     around.telemetry.stage_busy(Stage::Act, began.elapsed().saturating_sub(took));
     for finding in &evaluated.findings {
+        alarm(finding, &around.telemetry);
         let json = serde_json::to_string(&**finding).context("a finding cannot be written as JSON")?;
         if let Err(error) = sink.finding(finding.model.as_str(), &json) {
             around.telemetry.sink_error(telemetry::Sink::Findings, SinkError::Unavailable);
@@ -236,6 +239,35 @@ fn evaluate<K: Sink>(
     }
     around.telemetry.finding_given_out(evaluated.findings.len() as u64);
     Ok(())
+}
+
+/// Counts and logs the alarm that a finding carries. Alarms are rare by construction; those in shadow
+/// need not be, and nobody has to get up for them.
+fn alarm(finding: &Finding, telemetry: &Telemetry) {
+    let Some(line) = alarm_line(finding) else { return };
+    telemetry.alarm(finding);
+    let Some(sequential) = &finding.sequential else { return };
+    let evidence = sequential.evidence.as_deref();
+    let log_e = evidence.and_then(|evidence| evidence.log_e_after);
+    let log_threshold = evidence.and_then(|evidence| evidence.log_threshold);
+    let scope = Slot::key_of(finding.metric, &finding.scope);
+    macro_rules! say {
+        ($level:ident) => {
+            tracing::$level!(
+                model = finding.model.as_str(),
+                version = finding.version.as_str(),
+                check = finding.check,
+                scope,
+                log_e,
+                log_threshold,
+                "{line}; plimsoll explain --model {:?} --check {:?} --scope {:?} says why",
+                finding.model.as_str(),
+                finding.check,
+                scope,
+            )
+        };
+    }
+    if sequential.shadow.is_some() { say!(info) } else { say!(warn) }
 }
 
 fn commit<S: Source, K: Sink>(

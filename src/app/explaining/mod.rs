@@ -62,7 +62,7 @@ impl Filter {
 
 /// Where findings are.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub enum Whence {
     /// In a file: findings, decisions or entries of the audit log.
     File(PathBuf),
     /// On standard input, likewise.
@@ -170,7 +170,7 @@ impl Explanations {
 ///
 /// # Errors
 /// When the input cannot be read, or holds no finding.
-pub fn explain(input: &Input, filter: &Filter) -> anyhow::Result<Explanations> {
+pub fn explain(whence: &Whence, filter: &Filter) -> anyhow::Result<Explanations> {
     let mut all = Explanations::default();
     let mut take = |found: read::Found| {
         all.findings += 1;
@@ -178,26 +178,27 @@ pub fn explain(input: &Input, filter: &Filter) -> anyhow::Result<Explanations> {
             all.explained.push(Explained::new(found.finding, found.decision));
         }
     };
-    let whose = match input {
-        Input::File(path) => {
+    let whose = match whence {
+        Whence::File(path) => {
             let name = path.display().to_string();
             let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
             read::read(BufReader::new(file), &mut take).with_context(|| format!("cannot read {name}"))?;
             name
         }
-        Input::Stdin => {
+        Whence::Stdin => {
             let input: &mut dyn Read = &mut std::io::stdin().lock();
             read::read(BufReader::new(input), &mut take).context("cannot read standard input")?;
             "standard input".to_owned()
         }
-        Input::Daemon(url) => {
+        Whence::Daemon(url) => {
             for answer in ask(url, filter)? {
-                read::read(answer.as_bytes(), &mut take).with_context(|| format!("{url} gave no findings"))?;
+                read::read(answer.as_bytes(), &mut take)
+                    .with_context(|| format!("{url} gave no findings"))?;
             }
             url.clone()
         }
     };
-    if all.findings == 0 && !matches!(input, Input::Daemon(_)) {
+    if all.findings == 0 && !matches!(whence, Whence::Daemon(_)) {
         bail!("{whose} holds no finding");
     }
     all.explained.sort_by_cached_key(|it| {

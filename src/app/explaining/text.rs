@@ -95,7 +95,9 @@ fn question(finding: &Finding) -> String {
             format!("is {what} {bound}, for every pair of groups?")
         }
         (Family::Latency, Some(bound)) => {
-            format!("does a larger share of calls than the quantile allows take longer than the bound ({bound} s)?")
+            format!(
+                "does a larger share of calls than the quantile allows take longer than the bound ({bound} s)?"
+            )
         }
         (_, Some(bound)) => format!("is {what} {bound}, or as the reference was?"),
         (_, None) => format!("is {what} as the reference was, up to its tolerance?"),
@@ -104,8 +106,9 @@ fn question(finding: &Finding) -> String {
 
 fn seen_in_window(f: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
     let value = finding.value.map_or_else(|| "undefined".to_owned(), number);
-    let interval =
-        finding.interval.map_or_else(String::new, |[low, high]| format!(" [{}, {}]", number(low), number(high)));
+    let interval = finding
+        .interval
+        .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", number(low), number(high)));
     let expected =
         finding.expected.map_or_else(String::new, |it| format!(", {} without any change", number(it)));
     let reference = finding.n_reference.map_or_else(String::new, |n| format!(", {n} of the reference"));
@@ -117,6 +120,12 @@ fn seen_in_window(f: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
             finding.n, finding.window.start, finding.window.end
         ),
     )?;
+    if !finding.standing_out.is_empty() {
+        let features = finding.standing_out.iter().take(MOVED);
+        let features: Vec<String> =
+            features.map(|it| format!("{} ({} records)", plain(&it.feature), it.count)).collect();
+        put(f, "", format_args!("anomalous most by {}", features.join(", ")))?;
+    }
     let says = match (finding.bound, finding.verdict) {
         (Some(bound), Some(verdict)) => format!("{} against its bound {bound}", verdict.name()),
         _ => return Ok(()),
@@ -126,10 +135,15 @@ fn seen_in_window(f: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
 
 fn no_fault(f: &mut Formatter<'_>, finding: &Finding, sequential: &Sequential) -> fmt::Result {
     let limit = sequential.evidence.as_deref().and_then(|evidence| evidence.limit.as_deref());
-    if let (Some(limit), _) | (None, Some(limit)) =
-        (limit.map(str::to_owned), finding.bound.filter(|_| !sequential.groups.is_empty()).map(|it| it.to_string()))
-    {
-        return put(f, "no fault", format_args!("what keeps the limit {}; it needs no reference", plain(&limit)));
+    if let (Some(limit), _) | (None, Some(limit)) = (
+        limit.map(str::to_owned),
+        finding.bound.filter(|_| !sequential.groups.is_empty()).map(|it| it.to_string()),
+    ) {
+        return put(
+            f,
+            "no fault",
+            format_args!("what keeps the limit {}; it needs no reference", plain(&limit)),
+        );
     }
     let tolerance = sequential.tolerance.map_or_else(
         || "no tolerance".to_owned(),
@@ -173,7 +187,10 @@ fn made_of(component: &ComponentEvidence) -> String {
             number(tolerance)
         ),
         (Some(reference), None) => {
-            format!("the reference is {side} {} for certain, with the tolerance of that hour", number(reference))
+            format!(
+                "the reference is {side} {} for certain, with the tolerance of that hour",
+                number(reference)
+            )
         }
         (None, _) => format!("{} by the stated bound", reading.limit()),
     }
@@ -218,19 +235,32 @@ fn alarm(f: &mut Formatter<'_>, it: &Explained, sequential: &Sequential, evidenc
     match evidence.rule {
         Rule::EDetector => {
             let (log_e, least) = (evidence.log_e_after.unwrap_or(f64::NAN), evidence.log_threshold);
-            let before = evidence.log_e_before.map_or_else(
-                || "nothing before it".to_owned(),
-                |before| format!("{before:.2} before it"),
-            );
+            let before = evidence
+                .log_e_before
+                .map_or_else(|| "nothing before it".to_owned(), |before| format!("{before:.2} before it"));
             let least = least.unwrap_or(f64::NAN);
-            put(f, "evidence", format_args!("e-value {} (ln e {log_e:.2}) after this pane, {before}", times(log_e)))?;
+            put(
+                f,
+                "evidence",
+                format_args!("e-value {} (ln e {log_e:.2}) after this pane, {before}", times(log_e)),
+            )?;
             let panes = evidence.panes;
-            put(f, "", format_args!("it alarms from {} (ln e {least:.2}) on; panes so far: {panes}", times(least)))?;
+            put(
+                f,
+                "",
+                format_args!("it alarms from {} (ln e {least:.2}) on; panes so far: {panes}", times(least)),
+            )?;
         }
         Rule::ConfidenceSequence => {
             let alpha = evidence.alpha.map_or_else(|| "unknown".to_owned(), number);
             let panes = evidence.panes;
-            put(f, "evidence", format_args!("intervals that hold at any time, level {alpha}; panes since they began: {panes}"))?;
+            put(
+                f,
+                "evidence",
+                format_args!(
+                    "intervals that hold at any time, level {alpha}; panes since they began: {panes}"
+                ),
+            )?;
         }
     }
     budget(f, sequential)?;
@@ -239,9 +269,16 @@ fn alarm(f: &mut Formatter<'_>, it: &Explained, sequential: &Sequential, evidenc
     silent_if(f, it, evidence)?;
     match &it.recomputed {
         Some(outcome) if outcome.agrees => {
-            let log_e = outcome.log_e.map_or_else(|| "the intervals break the limit".to_owned(), |log_e| format!("ln e = {log_e}"));
+            let log_e = outcome.log_e.map_or_else(
+                || "the intervals break the limit".to_owned(),
+                |log_e| format!("ln e = {log_e}"),
+            );
             let (numbers, difference) = (outcome.numbers, outcome.largest_difference);
-            put(f, "recomputed", format_args!("{log_e}, agrees ({numbers} numbers, largest difference {difference:e})"))
+            put(
+                f,
+                "recomputed",
+                format_args!("{log_e}, agrees ({numbers} numbers, largest difference {difference:e})"),
+            )
         }
         Some(outcome) => {
             let why = plain(outcome.discrepancy.as_deref().unwrap_or(""));
@@ -360,13 +397,18 @@ fn silence(f: &mut Formatter<'_>, sequential: &Sequential) -> fmt::Result {
             put(
                 f,
                 "evidence",
-                format_args!("ln e {log_e:.2} of {least:.2}: the e-value would have to grow {} times; panes so far: {panes}", times(least - log_e)),
+                format_args!(
+                    "ln e {log_e:.2} of {least:.2}: the e-value would have to grow {} times; panes so far: {panes}",
+                    times(least - log_e)
+                ),
             )?;
         }
         None => put(
             f,
             "evidence",
-            format_args!("none yet: no pane since it began or last alarmed; it alarms from ln e {least:.2} on"),
+            format_args!(
+                "none yet: no pane since it began or last alarmed; it alarms from ln e {least:.2} on"
+            ),
         )?,
     }
     budget(f, sequential)?;

@@ -173,7 +173,12 @@ fn detector(evidence: &Evidence) -> Result<Recomputed, Error> {
     }
     let within = |log: f64| TOLERANCE + ROUNDING * if log.is_finite() { log.abs() } else { 0.0 };
     let (whole_before, whole) = (mean(&before), mean(&after));
-    done.same(|| "ln e before the pane".to_owned(), evidence.log_e_before, whole_before, within(whole_before))?;
+    done.same(
+        || "ln e before the pane".to_owned(),
+        evidence.log_e_before,
+        whole_before,
+        within(whole_before),
+    )?;
     done.same(|| "ln e after the pane".to_owned(), evidence.log_e_after, whole, within(whole))?;
     let mut at = 0;
     for component in &evidence.components {
@@ -378,12 +383,10 @@ fn surroundings(
         return Err(malformed("the pane", "does not end after it begins"));
     };
     let width = Duration::from_millis(width).as_secs_f64();
-    let at = |seconds: u64| threshold(seconds as f64 / width, half).max(1.0).ln();
-    // The period is stored in whole seconds.
-    let (low, high) = (at(sequential.per_seconds), at(sequential.per_seconds.saturating_add(1)));
-    let nearest = sequential.log_threshold.clamp(low, high);
+    let panes = sequential.per_seconds as f64 / width;
     let what = || "the threshold by the share of the budget".to_owned();
-    done.same(what, Some(sequential.log_threshold), nearest, TOLERANCE)?;
+    let least = threshold(panes, half).max(1.0).ln();
+    done.same(what, Some(sequential.log_threshold), least, TOLERANCE)?;
     if let Some(stored) = evidence.log_threshold {
         let what = || "the threshold of the alarm".to_owned();
         done.same(what, Some(stored), sequential.log_threshold, 0.0)?;
@@ -405,7 +408,8 @@ fn surroundings(
         nulls(finding, sequential, evidence, done)?;
     }
     let key = Slot::key_of(finding.metric, &finding.scope);
-    if let (Some(log_e), Some(own)) = (evidence.log_e_after, evidence.moved.iter().find(|it| it.scope == key)) {
+    if let (Some(log_e), Some(own)) = (evidence.log_e_after, evidence.moved.iter().find(|it| it.scope == key))
+    {
         done.same(|| format!("ln e of {key} among what moved"), Some(own.log_e), log_e, TOLERANCE)?;
     }
     Ok(())
@@ -440,6 +444,12 @@ fn nulls(
         done.same(|| format!("the null of `{}`", component.name), Some(null), wider, TOLERANCE)?;
     }
     if let Some(range) = sequential.null {
+        // A side that is not looked at allows everything.
+        for (below, end, all) in [(true, range[0], 0.0), (false, range[1], 1.0)] {
+            if evidence.components.iter().all(|component| looks_below(component) != below) {
+                done.same(|| "the range that is no fault".to_owned(), Some(end), all, 0.0)?;
+            }
+        }
         for component in &evidence.components {
             let below = looks_below(component);
             let (end, null) =
