@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use plimsoll::app::calibrate::{self, Input};
@@ -20,6 +21,7 @@ use plimsoll::app::explaining::{self, Filter, Whence};
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
+use plimsoll::app::simulate::{self, Scenario};
 use plimsoll::app::{budget, compile, profiling, wiring};
 use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
@@ -83,6 +85,12 @@ enum Command {
         after_help = "Examples:\n  plimsoll explain out/decisions.ndjson\n  plimsoll explain --model credit --check nulls --scope income\n  plimsoll explain --url http://127.0.0.1:9464 --all --json\n  curl -s localhost:9464/api/v1/decisions | plimsoll explain -\n\nAn input is any file with findings: findings.ndjson, decisions.ndjson, an answer of the API, the audit log.\nExit code 0: every alarm follows from its own numbers, or there is none. 1: failure. 2: one does not."
     )]
     Explain(ExplainArgs),
+    /// Checks the promise: false alarms within the budget over simulated weeks, and how soon changes
+    /// are found.
+    #[command(
+        after_help = "Examples:\n  plimsoll simulate\n  plimsoll simulate --seeds 100 --format markdown > simulation.md\n  plimsoll simulate --only budget --only power --seeds 3\n  plimsoll simulate --only budget-real --data ../shared/data\n\nThe same seeds give the same report. Exit code 0: every promise held. 1: failure. 2: a promise did not hold."
+    )]
+    Simulate(SimulateArgs),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -231,6 +239,44 @@ struct ExplainArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct SimulateArgs {
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_name = "SCENARIO", value_parser = scenarios())]
+    only: Vec<Scenario>,
+    /// Seeds to average over: each is a fleet of its own.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    seeds: u64,
+    /// The first seed; the others follow it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    first_seed: u64,
+    /// Threads; the report does not depend on them.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=1_024))]
+    threads: u64,
+    /// Folder with elec.csv, employment_MA_reference.parquet and employment_MA_analysis.parquet.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How the report is written to standard output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// Aligned columns.
+    Text,
+    /// Tables of Markdown.
+    Markdown,
+    /// Everything, for programs.
+    Json,
+}
+
+/// Parses the name of a scenario; `--help` lists them.
+fn scenarios() -> impl TypedValueParser<Value = Scenario> {
+    PossibleValuesParser::new(Scenario::ALL.map(Scenario::name))
+        .map(|name| name.parse().expect("only names of scenarios are possible values"))
+}
+
 fn row_time(text: &str) -> Result<RowTime, String> {
     let (start, every) = text.split_once(',').ok_or("write START,STEP, such as 2026-01-01T00:00:00Z,1s")?;
     let start: EventTime = start.parse().map_err(|error: &str| error.to_owned())?;
@@ -304,6 +350,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Explain(args) => explain(args),
+        Command::Simulate(args) => simulation(args),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             print(&schema).context("cannot write the schema")?;
@@ -331,6 +378,26 @@ fn print(text: &str) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+fn simulation(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+    let options = simulate::Options {
+        only: args.only,
+        seeds: args.seeds,
+        first_seed: args.first_seed,
+        threads: args.threads as usize,
+        data: args.data,
+        progress: true,
+        ..simulate::Options::default()
+    };
+    let report = simulate::simulate(&options)?;
+    let text = match args.format {
+        Format::Text => report.text(),
+        Format::Markdown => report.markdown(),
+        Format::Json => report.json()?,
+    };
+    print(text.trim_end()).context("cannot write the report")?;
+    Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::from(BREACH) })
 }
 
 fn load(path: &Path) -> anyhow::Result<Config> {

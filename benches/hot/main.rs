@@ -13,6 +13,7 @@ mod model;
 mod process;
 mod rows;
 mod scoring;
+mod sequential;
 
 use criterion::Criterion;
 
@@ -29,6 +30,7 @@ fn main() {
     counting::benches(&mut criterion);
     evaluating::benches(&mut criterion);
     scoring::benches(&mut criterion);
+    sequential::benches(&mut criterion);
     criterion.final_summary();
     if filter.is_none() && !arguments.iter().any(|argument| argument == "--list") {
         end_to_end::run(rows);

@@ -11,7 +11,7 @@ use plimsoll::app::profiling::Freezer;
 use plimsoll::config::{self, Config};
 use plimsoll::domain::SourcePartition;
 use plimsoll::engine::ModelSpec;
-use plimsoll::ingest::decoder::Decoder;
+use plimsoll::ingest::decoder::{Decoder, Limits};
 use plimsoll::ingest::source::RawRecord;
 use plimsoll::profile::Profile;
 use plimsoll::record::{BatchBuilder, InferenceBatch};
@@ -116,9 +116,9 @@ pub(super) fn topic(config: &Config) -> TopicSpec {
     topics(config, &profiles).expect("the model can run").swap_remove(0)
 }
 
-/// A decoder of the topic, as replay makes it.
+/// A decoder of the topic, as replay makes it, but for rows of any time: there is no clock here.
 pub(super) fn decoder(config: &Config, topic: &TopicSpec) -> Decoder {
-    Decoder::new(&topic.mapping, file_limits(config))
+    Decoder::new(&topic.mapping, Limits { max_future: None, ..file_limits(config) })
 }
 
 /// The partition that everything comes from.

@@ -14,6 +14,7 @@ pub mod pipeline;
 pub mod profiling;
 pub mod replay;
 pub mod run;
+pub mod simulate;
 pub mod wiring;
 
 /// Several errors as one, a line each.

@@ -34,6 +34,28 @@ impl DecisionKind {
     }
 }
 
+/// By what a policy decides that a model version has left its bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decide {
+    /// By e-detectors and confidence sequences, whose false alarms are within the configured
+    /// budget however often they are looked at: one alarm is enough.
+    Sequential,
+    /// By windows beyond their bounds, `k` of the last `n`, which have no stated error rate.
+    #[default]
+    Window,
+}
+
+impl Decide {
+    /// The word of the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sequential => "sequential",
+            Self::Window => "window",
+        }
+    }
+}
+
 /// What a policy wants, with the findings that led to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -43,6 +65,9 @@ pub struct Decision {
     pub kind: DecisionKind,
     /// Its configured name.
     pub policy: String,
+    /// By what it decides: only `sequential` is within the false-alarm budget.
+    #[serde(default)]
+    pub decide: Decide,
     /// The model version (and segment) it is about.
     pub key: ModelKey,
     /// End of the window in which the incident began; of the deciding window for `qualified`.

@@ -15,7 +15,7 @@ pub mod time;
 
 pub use accounting::Accounting;
 pub use bound::Bound;
-pub use decision::{Decision, DecisionKind, open_incidents};
+pub use decision::{Decide, Decision, DecisionKind, open_incidents};
 pub use finding::{Finding, Scope, StandingOut, Verdict, Window};
 pub use key::{ModelId, ModelKey, ProfileHash, Segment, Tenant, Version};
 pub use metric::{Detector, Metric, Task};

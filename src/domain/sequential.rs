@@ -96,6 +96,10 @@ pub struct Evidence {
     /// Every component of the detector; for a confidence sequence none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentEvidence>,
+    /// Components left out, the least telling first, where there was not room for all. Then `ln e`
+    /// cannot be computed again from here; the finding that was published has them all.
+    #[serde(default, skip_serializing_if = "none_left_out")]
+    pub omitted: u64,
     /// Rates and intervals of the groups at the alarm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupSequence>,
@@ -139,4 +143,8 @@ pub struct Moved {
     pub scope: String,
     /// Its `ln e`.
     pub log_e: f64,
+}
+
+fn none_left_out(omitted: &u64) -> bool {
+    *omitted == 0
 }

@@ -35,7 +35,7 @@ pub struct ModelSpec {
     pub checks: Vec<CheckSpec>,
     /// Its policies, likewise.
     pub policies: Vec<PolicySpec>,
-    /// What may alarm, with its share of the false-alarm budget.
+    /// What may alarm, with its share of the false-alarm budget, in the order of the checks.
     pub slots: Vec<Slot>,
     /// How much of it may be live at once; what comes beyond runs in shadow.
     pub live: Live,
@@ -77,10 +77,12 @@ impl ModelSpec {
 
     /// The slot that a finding of check number `check` belongs to.
     pub fn slot_of(&self, check: usize, finding: &Finding) -> Option<(usize, &Slot)> {
-        let mut slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.check == check).peekable();
-        slots.peek()?;
+        // Slots are in the order of the checks.
+        let first = self.slots.partition_point(|slot| slot.check < check);
+        let mine = || self.slots[first..].iter().take_while(|slot| slot.check == check);
+        mine().next()?;
         let key = Slot::key_of(finding.metric, &finding.scope);
-        slots.find(|(_, slot)| slot.key == key)
+        mine().position(|slot| slot.key == key).map(|index| (first + index, &self.slots[first + index]))
     }
 
     /// Whether any check looks at segments.

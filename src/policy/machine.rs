@@ -128,6 +128,7 @@ impl PolicyMachine {
             id: decision_id(kind, &spec.name, key, since),
             kind,
             policy: spec.name.clone(),
+            decide: spec.decide,
             key: key.clone(),
             since,
             at: step.at,

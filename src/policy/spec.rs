@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::Bound;
+pub use crate::domain::Decide;
 
 /// `k` of the last `n` windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,26 +13,6 @@ pub struct KOfN {
     pub k: usize,
     /// Windows looked at; at least `k`.
     pub n: usize,
-}
-
-/// By what a policy decides that a model version has left its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decide {
-    /// By e-detectors and confidence sequences, whose false alarms are within the configured
-    /// budget however often they are looked at: one alarm is enough.
-    Sequential,
-    /// By windows beyond their bounds, `k` of the last `n`, which have no stated error rate.
-    Window,
-}
-
-impl Decide {
-    /// The word of the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sequential => "sequential",
-            Self::Window => "window",
-        }
-    }
 }
 
 /// A policy as it is configured for one model.

@@ -48,6 +48,7 @@ fn decision(kind: DecisionKind, policy: &str, model: &str, version: &str, incide
         id: format!("{}-{policy}-{model}-{version}-{incident}", kind.name()),
         kind,
         policy: policy.into(),
+        decide: Default::default(),
         key,
         since: EventTime::from_millis(incident),
         at: EventTime::from_millis(incident + 1),

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use plimsoll::api::{self, Readiness};
 use plimsoll::app::explaining::{Explained, Explanations, Filter, Whence, alarm_line, explain};
 use plimsoll::check::sequential::recompute::{self, recompute_finding};
-use plimsoll::domain::sequential::Rule;
+use plimsoll::domain::sequential::{ComponentEvidence, Rule};
 use plimsoll::domain::{Decision, Finding, Verdict};
 use plimsoll::engine::view::View;
 use plimsoll::telemetry::Telemetry;
@@ -175,6 +175,26 @@ fn an_alarm_that_is_none_or_cannot_be_computed_is_found_out() {
         let error = change(finding, how);
         assert!(error.contains(said), "{said}: {error}");
     }
+}
+
+#[test]
+fn an_alarm_that_lost_components_for_want_of_room_is_computed_again_in_part() {
+    let mut short = kinds()[1].clone();
+    let evidence = short.sequential.as_mut().unwrap().evidence.as_mut().unwrap();
+    evidence.components.sort_by(|a, b| b.share.total_cmp(&a.share));
+    evidence.omitted = (evidence.components.len() - 4) as u64;
+    evidence.components.truncate(4);
+    let done = recompute_finding(&short).unwrap().unwrap();
+    assert_eq!((done.log_e, done.omitted), (None, 34));
+    let text = told(&short);
+    assert!(text.contains("leaves out 34 components"), "{text}");
+    let change = |how: &dyn Fn(&mut ComponentEvidence)| {
+        let mut other = short.clone();
+        how(&mut other.sequential.as_mut().unwrap().evidence.as_mut().unwrap().components[1]);
+        recompute_finding(&other).unwrap()
+    };
+    assert!(change(&|component| component.share *= 1.0001).is_err());
+    assert!(change(&|component| component.sum[0] += 1.0).is_err());
 }
 
 fn told(finding: &Finding) -> String {

@@ -115,6 +115,7 @@ pub(super) fn view() -> View {
         id: "0123456789abcdef0123456789abcdef".to_owned(),
         kind: DecisionKind::Violated,
         policy: "fair-lending".to_owned(),
+        decide: Default::default(),
         key: key("2", Segment::All),
         since: end,
         at: end,

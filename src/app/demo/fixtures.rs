@@ -61,6 +61,7 @@ pub(super) fn decision(kind: DecisionKind, policy: &str, version: &str, at: u64)
         id: format!("{kind:?}-{policy}-{version}-{at}"),
         kind,
         policy: policy.into(),
+        decide: Default::default(),
         key: key(version),
         since: minute(at - 1),
         at: minute(at),

@@ -228,7 +228,7 @@ impl Scenario {
             planted.push(Planted {
                 name: "upstream change of two features",
                 policy: "upstream-drift",
-                checks: &["feature-psi", "feature-ks"],
+                checks: &["feature-psi"],
                 version: V1,
                 begins: self.upstream.from,
                 ends: Some(self.upstream.until),
@@ -238,7 +238,7 @@ impl Scenario {
             planted.push(Planted {
                 name: "unfair new version",
                 policy: "fair-lending",
-                checks: &["approval-ratio", "approval-ratio-intersections"],
+                checks: &["approval-ratio"],
                 version: V2,
                 begins,
                 ends: None,
@@ -294,7 +294,8 @@ mod tests {
             profile: None,
         };
         let (policy, id) = (policy.to_owned(), format!("{kind:?}{policy}{minute}"));
-        Arc::new(Decision { id, kind, policy, key, since: at, at, actions: vec![], evidence: vec![] })
+        let decide = Default::default();
+        Arc::new(Decision { id, kind, policy, decide, key, since: at, at, actions: vec![], evidence: vec![] })
     }
 
     #[test]

@@ -87,8 +87,11 @@ pub struct Decided {
 pub struct Outcome {
     /// Whether the alarm follows from its own numbers.
     pub agrees: bool,
-    /// `ln e` as computed; none for confidence sequences, and where it does not agree.
+    /// `ln e` as computed; none for confidence sequences, where components are left out, and where it
+    /// does not agree.
     pub log_e: Option<f64>,
+    /// Components that the record has left out, so that `ln e` cannot be computed from it.
+    pub omitted: u64,
     /// Stored numbers that were computed again.
     pub numbers: usize,
     /// Largest distance of one of them from what was computed.
@@ -119,6 +122,7 @@ impl Explained {
             Ok(done) => Outcome {
                 agrees: true,
                 log_e: done.log_e,
+                omitted: done.omitted,
                 numbers: done.numbers,
                 largest_difference: done.largest_difference,
                 discrepancy: None,
@@ -126,6 +130,7 @@ impl Explained {
             Err(error) => Outcome {
                 agrees: false,
                 log_e: None,
+                omitted: 0,
                 numbers: 0,
                 largest_difference: 0.0,
                 discrepancy: Some(error.to_string()),

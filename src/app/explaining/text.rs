@@ -269,10 +269,14 @@ fn alarm(f: &mut Formatter<'_>, it: &Explained, sequential: &Sequential, evidenc
     silent_if(f, it, evidence)?;
     match &it.recomputed {
         Some(outcome) if outcome.agrees => {
-            let log_e = outcome.log_e.map_or_else(
-                || "the intervals break the limit".to_owned(),
-                |log_e| format!("ln e = {log_e}"),
-            );
+            let log_e = match (outcome.log_e, outcome.omitted) {
+                (Some(log_e), _) => format!("ln e = {log_e}"),
+                (None, 0) => "the intervals break the limit".to_owned(),
+                (None, omitted) => format!(
+                    "in part, because this record leaves out {omitted} components; the published finding has \
+                     them all"
+                ),
+            };
             let (numbers, difference) = (outcome.numbers, outcome.largest_difference);
             put(
                 f,

@@ -24,6 +24,7 @@ fn detected(slot: &Slot, before: &Detector, after: &Detector, pane: PaneOf) -> E
         alpha: None,
         limit: None,
         components: Vec::new(),
+        omitted: 0,
         groups: Vec::new(),
         moved: Vec::new(),
     }
@@ -127,6 +128,7 @@ pub(super) fn of_sequence(slot: &Slot, limit: &Limit, sequence: &Sequence, pane:
         alpha: Some(slot.budget.alpha),
         limit: Some(limit.bound.to_string()),
         components: Vec::new(),
+        omitted: 0,
         groups: limit.groups(&sequence.rates, slot.budget.alpha),
         moved: Vec::new(),
     }

@@ -35,8 +35,10 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// What the numbers of an alarm come to, where they agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Recomputed {
-    /// `ln e` after the pane; none for confidence sequences.
+    /// `ln e` after the pane; none for confidence sequences, and where components are left out.
     pub log_e: Option<f64>,
+    /// Components that the record has left out: then `ln e` is not computed, only what is there.
+    pub omitted: u64,
     /// Stored numbers that were computed again.
     pub numbers: usize,
     /// Largest distance of one of them from what was computed.
@@ -128,9 +130,12 @@ pub fn recompute_finding(finding: &Finding) -> Option<Result<Recomputed, Error>>
 }
 
 /// `ln e` after the pane from `n`, `sum`, `null`, `lambda` and the logarithms before it; what is
-/// stored of the result is not looked at. None for confidence sequences, and where it cannot be
-/// computed.
+/// stored of the result is not looked at. None for confidence sequences, where components are left
+/// out, and where it cannot be computed.
 pub fn log_e(evidence: &Evidence) -> Option<f64> {
+    if evidence.omitted > 0 {
+        return None;
+    }
     let mut logs = Vec::new();
     for component in &evidence.components {
         logs.extend(afters(component).ok()?.into_iter().map(|(log, _)| log));
@@ -171,23 +176,12 @@ fn detector(evidence: &Evidence) -> Result<Recomputed, Error> {
         }
         after.extend(computed.into_iter().map(|(log, _)| log));
     }
-    let within = |log: f64| TOLERANCE + ROUNDING * if log.is_finite() { log.abs() } else { 0.0 };
-    let (whole_before, whole) = (mean(&before), mean(&after));
-    done.same(
-        || "ln e before the pane".to_owned(),
-        evidence.log_e_before,
-        whole_before,
-        within(whole_before),
-    )?;
-    done.same(|| "ln e after the pane".to_owned(), evidence.log_e_after, whole, within(whole))?;
-    let mut at = 0;
-    for component in &evidence.components {
-        let bets = component.after.len();
-        let share = (log_sum_exp(&after[at..at + bets]) - log_sum_exp(&after)).exp();
-        at += bets;
-        done.same(|| format!("the share of `{}`", component.name), Some(component.share), share, TOLERANCE)?;
+    done.omitted = evidence.omitted;
+    if evidence.omitted == 0 {
+        whole(evidence, &before, &after, &mut done)?;
+    } else {
+        part(evidence, &after, &mut done)?;
     }
-    counted_once(evidence)?;
     // A detector that begins has seen nothing; after its first pane every bet has.
     let first = evidence.panes == 1;
     if evidence.panes == 0 || before.iter().any(|log| (*log == f64::NEG_INFINITY) != first) {
@@ -196,11 +190,54 @@ fn detector(evidence: &Evidence) -> Result<Recomputed, Error> {
     let Some(least) = evidence.log_threshold else {
         return Err(malformed("an alarm of an e-detector", "without a threshold"));
     };
-    if whole < least {
-        return Err(Error::NoAlarm(format!("ln e is {whole}, below its threshold {least}")));
+    let log_e = evidence.log_e_after.unwrap_or(f64::NEG_INFINITY);
+    if log_e < least {
+        return Err(Error::NoAlarm(format!("ln e is {log_e}, below its threshold {least}")));
     }
-    done.log_e = Some(whole);
     Ok(done)
+}
+
+/// What follows from all components: `ln e` before and after the pane, and their shares of it.
+fn whole(evidence: &Evidence, before: &[f64], after: &[f64], done: &mut Recomputed) -> Result<(), Error> {
+    let within = |log: f64| TOLERANCE + ROUNDING * if log.is_finite() { log.abs() } else { 0.0 };
+    let (log_before, log_e) = (mean(before), mean(after));
+    done.same(|| "ln e before the pane".to_owned(), evidence.log_e_before, log_before, within(log_before))?;
+    done.same(|| "ln e after the pane".to_owned(), evidence.log_e_after, log_e, within(log_e))?;
+    let all = log_sum_exp(after);
+    for (component, part) in parts(evidence, after) {
+        let what = || format!("the share of `{}`", component.name);
+        done.same(what, Some(component.share), (part - all).exp(), TOLERANCE)?;
+    }
+    counted_once(evidence)?;
+    done.log_e = Some(log_e);
+    Ok(())
+}
+
+/// What follows from some of the components: how their shares of the e-value compare.
+fn part(evidence: &Evidence, after: &[f64], done: &mut Recomputed) -> Result<(), Error> {
+    let mut parts = parts(evidence, after);
+    let Some((first, log)) = parts.next() else { return Ok(()) };
+    let all = log - first.share.ln();
+    let mut shares = first.share;
+    for (component, part) in parts {
+        let what = || format!("the share of `{}` beside that of `{}`", component.name, first.name);
+        done.same(what, Some(component.share), (part - all).exp(), TOLERANCE)?;
+        shares += component.share;
+    }
+    if !(shares > 0.0 && shares <= 1.0 + TOLERANCE) {
+        return Err(malformed("the shares of the components", "are more than the whole"));
+    }
+    Ok(())
+}
+
+/// Each component with the logarithm of the sum of its `M` after the pane.
+fn parts<'a>(evidence: &'a Evidence, after: &'a [f64]) -> impl Iterator<Item = (&'a ComponentEvidence, f64)> {
+    let mut at = 0;
+    evidence.components.iter().map(move |component| {
+        let begin = at;
+        at += component.after.len();
+        (component, log_sum_exp(&after[begin..at]))
+    })
 }
 
 /// `ln M` of every bet after the pane, and how far a stored one may be from it.
@@ -446,7 +483,8 @@ fn nulls(
     if let Some(range) = sequential.null {
         // A side that is not looked at allows everything.
         for (below, end, all) in [(true, range[0], 0.0), (false, range[1], 1.0)] {
-            if evidence.components.iter().all(|component| looks_below(component) != below) {
+            let unseen = evidence.components.iter().all(|component| looks_below(component) != below);
+            if unseen && evidence.omitted == 0 {
                 done.same(|| "the range that is no fault".to_owned(), Some(end), all, 0.0)?;
             }
         }
@@ -463,6 +501,7 @@ fn nulls(
     }
     let tolerances = evidence.components.iter().filter(|component| component.reference.is_some());
     let tolerances: Option<Vec<f64>> = tolerances.map(|component| component.tolerance).collect();
+    let tolerances = tolerances.filter(|_| evidence.omitted == 0);
     if let Some(largest) = tolerances.and_then(|all| all.into_iter().reduce(f64::max)) {
         let what = || "the tolerance of the check".to_owned();
         done.same(what, sequential.tolerance, largest, TOLERANCE)?;

@@ -303,7 +303,7 @@ pub struct Check {
     /// Sequential policies: the check's share of the false-alarm budget, relative to the others; above 0.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Sequential policies, rates and means: which way is watched. Default: the one that the bound forbids, else `both`.
+    /// Sequential policies, rates and means: which way is watched. Default: the one that the bound forbids, else the one in which the metric gets worse (`both` for selection rates).
     #[serde(default)]
     pub direction: Option<Direction>,
     /// Sequential policies: how much the watched share may differ from the reference's, 0 to below 1; one number, or one for each column or group value by name. Default: what `calibration` says.

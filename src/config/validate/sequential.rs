@@ -46,7 +46,18 @@ pub(super) fn direction(
         }
         _ => {}
     }
-    follows.or(raw.direction).unwrap_or(Direction::Both)
+    follows.or(raw.direction).unwrap_or_else(|| harm(raw.metric))
+}
+
+/// The way in which a metric gets worse. Watching the other way too costs power, and is done where it
+/// is asked for.
+fn harm(metric: Metric) -> Direction {
+    match metric {
+        Metric::Accuracy | Metric::Precision | Metric::Recall => Direction::Below,
+        // A group that is approved more often is as much of a change as one that is approved less.
+        Metric::SelectionRate => Direction::Both,
+        _ => Direction::Above,
+    }
 }
 
 fn ways(direction: &str) -> String {

@@ -264,7 +264,7 @@ mod tests {
     fn entries_of_the_first_format_still_read_and_write_the_same_bytes() {
         for text in [
             r#"{"about":{"version":"0.1.0"},"format":1,"kind":"started","seq":0,"time":"2026-11-22T10:00:00Z"}"#,
-            r#"{"actions":[{"action":"back","action_id":"rollback-1","deadline":"2026-11-22T10:05:00.001Z","kind":"rollback"}],"decision":{"actions":["back"],"at":"2026-11-22T09:59:00Z","evidence":[],"id":"d1","key":{"model":"credit","segment":"channel=web","version":"v2"},"kind":"violated","policy":"fair","since":"2026-11-22T09:58:00Z"},"format":1,"kind":"decision","omitted":2,"seq":1,"time":"2026-11-22T10:00:00.001Z"}"#,
+            r#"{"actions":[{"action":"back","action_id":"rollback-1","deadline":"2026-11-22T10:05:00.001Z","kind":"rollback"}],"decision":{"actions":["back"],"at":"2026-11-22T09:59:00Z","decide":"window","evidence":[],"id":"d1","key":{"model":"credit","segment":"channel=web","version":"v2"},"kind":"violated","policy":"fair","since":"2026-11-22T09:58:00Z"},"format":1,"kind":"decision","omitted":2,"seq":1,"time":"2026-11-22T10:00:00.001Z"}"#,
             r#"{"action_id":"rollback-1","format":1,"idempotency":"keyed","kind":"intent","payload":{"data":{"n":1.5}},"seq":2,"target":"webhook","time":"2026-11-22T10:00:00.001Z","to_version":"v1"}"#,
             r#"{"action_id":"rollback-1","format":1,"kind":"outcome","outcome":{"attempts":2,"detail":"HTTP 202","state":"applied"},"seq":3,"time":"2026-11-22T10:00:01Z"}"#,
             r#"{"action_id":"rollback-2","format":1,"kind":"outcome","outcome":{"reason":"no_known_good_version","state":"suppressed"},"seq":4,"time":"2026-11-22T10:00:01Z"}"#,

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::{Decision, EventTime, Finding, Verdict, Version};
+use crate::domain::{Decide, Decision, EventTime, Finding, Verdict, Version};
 use crate::safety::ActionKind;
 
 use super::entry::{canonical, to_value};
@@ -14,15 +14,29 @@ pub const BODY_BYTES: usize = 20_000;
 /// The evidence in an audit entry has at most this many bytes.
 pub const EVIDENCE_BYTES: usize = 32_768;
 
-/// At most `limit` bytes of `items` as JSON, breaches first, else in their order; and how many
-/// were left out.
-fn fitting(findings: &[Finding], limit: usize, size: impl Fn(&Finding) -> usize) -> (Vec<&Finding>, u64) {
+/// Whether a finding is a breach in the eyes of a policy that decides by `decide`.
+fn breach(finding: &Finding, decide: Decide) -> bool {
+    match decide {
+        Decide::Window => finding.verdict == Some(Verdict::Breach),
+        Decide::Sequential => {
+            finding.sequential.as_ref().is_some_and(|sequential| sequential.verdict == Verdict::Breach)
+        }
+    }
+}
+
+/// At most `limit` bytes of `findings` as JSON, what led to the decision first, else in their order;
+/// and how many were left out.
+fn fitting<'a>(
+    findings: &'a [Finding],
+    decide: Decide,
+    limit: usize,
+    size: impl Fn(&Finding) -> usize,
+) -> (Vec<&'a Finding>, u64) {
     let total: usize = findings.iter().map(&size).sum();
     if total <= limit {
         return (findings.iter().collect(), 0);
     }
-    let (breaches, others): (Vec<_>, Vec<_>) =
-        findings.iter().partition(|finding| finding.verdict == Some(Verdict::Breach));
+    let (breaches, others): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| breach(finding, decide));
     let mut used = 0;
     let mut taken = Vec::new();
     for finding in breaches.into_iter().chain(others) {
@@ -37,8 +51,15 @@ fn fitting(findings: &[Finding], limit: usize, size: impl Fn(&Finding) -> usize)
 }
 
 /// `decision` with no more evidence than an audit entry may hold, and how many findings were left out.
-pub(super) fn bounded(decision: Decision) -> (Decision, u64) {
-    let (taken, omitted) = fitting(&decision.evidence, EVIDENCE_BYTES, |f| canonical(&to_value(f)).len() + 1);
+pub(super) fn bounded(mut decision: Decision) -> (Decision, u64) {
+    let size = |finding: &Finding| canonical(&to_value(finding)).len() + 1;
+    let decide = decision.decide;
+    for finding in decision.evidence.iter_mut().filter(|finding| breach(finding, decide)) {
+        if size(finding) > EVIDENCE_BYTES / 2 {
+            shorten(finding, EVIDENCE_BYTES / 2, size);
+        }
+    }
+    let (taken, omitted) = fitting(&decision.evidence, decide, EVIDENCE_BYTES, size);
     if omitted == 0 {
         return (decision, 0);
     }
@@ -46,9 +67,48 @@ pub(super) fn bounded(decision: Decision) -> (Decision, u64) {
     (Decision { evidence, ..decision }, omitted)
 }
 
+/// Leaves out the components of an alarm that carry least of it, until the finding has at most
+/// `limit` bytes: a column of many categories has more of them than an entry has room for, and the
+/// alarm itself must be in it.
+fn shorten(finding: &mut Finding, limit: usize, size: impl Fn(&Finding) -> usize) {
+    let components = |finding: &mut Finding| {
+        let evidence = finding.sequential.as_mut()?.evidence.as_deref_mut()?;
+        evidence.components.sort_by(|a, b| b.share.total_cmp(&a.share));
+        Some(evidence.components.len())
+    };
+    let Some(mut kept) = components(finding) else {
+        return;
+    };
+    while size(finding) > limit && kept > 1 {
+        kept = kept.div_ceil(2);
+        if let Some(evidence) = finding.sequential.as_mut().and_then(|it| it.evidence.as_deref_mut()) {
+            evidence.omitted += (evidence.components.len() - kept) as u64;
+            evidence.components.truncate(kept);
+        }
+    }
+}
+
+/// The alarm that a receiver may want to see: how sure it is, and where it is.
+fn alarm(finding: &Finding) -> Option<Value> {
+    let sequential = finding.sequential.as_ref()?;
+    let evidence = sequential.evidence.as_deref()?;
+    let most = evidence.components.iter().max_by(|a, b| a.share.total_cmp(&b.share));
+    Some(json!({
+        "verdict": sequential.verdict,
+        "rule": evidence.rule,
+        "pane": to_value(&evidence.pane),
+        "log_e": evidence.log_e_after,
+        "log_threshold": evidence.log_threshold,
+        "alpha": evidence.alpha,
+        "part": most.map(|component| component.name.as_str()),
+        "false_alarms_at_most": sequential.share,
+        "per_seconds": sequential.per_seconds,
+    }))
+}
+
 /// The parts of a finding that a receiver needs to judge the request.
 fn evidence(finding: &Finding) -> Value {
-    json!({
+    let mut shown = json!({
         "check": finding.check,
         "metric": finding.metric,
         "scope": to_value(&finding.scope),
@@ -59,7 +119,11 @@ fn evidence(finding: &Finding) -> Value {
         "verdict": finding.verdict,
         "n": finding.n,
         "window": to_value(&finding.window),
-    })
+    });
+    if let Some(alarm) = alarm(finding) {
+        shown["alarm"] = alarm;
+    }
+    shown
 }
 
 /// What is sent for one action.
@@ -94,7 +158,7 @@ impl Request<'_> {
             "model": decision.key.model,
             "version": decision.key.version,
             "segment": decision.key.segment,
-            "decision": {"id": decision.id, "kind": decision.kind},
+            "decision": {"id": decision.id, "kind": decision.kind, "decide": decision.decide},
             "since": decision.since,
             "at": decision.at,
             "evidence": [],
@@ -117,7 +181,7 @@ impl Request<'_> {
             return Err(format!("the request would have {bare} bytes, and {BODY_BYTES} are too many"));
         }
         let size = |finding: &Finding| canonical(&evidence(finding)).len() + 1;
-        let (taken, omitted) = fitting(&decision.evidence, BODY_BYTES - 1 - bare, size);
+        let (taken, omitted) = fitting(&decision.evidence, decision.decide, BODY_BYTES - 1 - bare, size);
         payload["data"]["evidence"] = taken.into_iter().map(evidence).collect();
         payload["data"]["evidence_omitted"] = (self.omitted + omitted).into();
         Ok(payload)

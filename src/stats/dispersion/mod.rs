@@ -160,9 +160,12 @@ fn points(panes: &[Pane]) -> Vec<Point> {
 /// Paule and Mandel's variance, 0 where sampling alone explains more than there is.
 fn beyond_sampling(points: &[Point], levels: &Levels) -> f64 {
     let freedom = points.len() as f64 - 1.0;
+    // The search asks for the same squares again and again.
+    let squares: Vec<(f64, f64)> =
+        points.iter().map(|point| (levels.squared(point), point.sampling)).collect();
     let excess = |variance: f64| {
-        let share = |point: &Point| levels.squared(point) / (variance + point.sampling);
-        points.iter().map(share).sum::<f64>() - freedom
+        let share = |(squared, sampling): &(f64, f64)| squared / (variance + sampling);
+        squares.iter().map(share).sum::<f64>() - freedom
     };
     // The variance of numbers between 0 and 1 is at most 1/4, and twice that between two of them.
     if excess(0.0) <= 0.0 { 0.0 } else { root::find(0.0, 1.0, excess) }

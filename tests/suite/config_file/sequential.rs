@@ -206,7 +206,9 @@ fn direction_and_tolerance_fit_what_is_watched() {
         config.map(|mut config| config.models.remove(0).checks.remove(0)).map_err(|wrong| wrong.to_string())
     };
     let direction = |keys: &str| check(keys).unwrap().direction;
-    assert_eq!(direction("metric: null_rate"), Direction::Both);
+    assert_eq!(direction("metric: null_rate"), Direction::Above, "the way in which it gets worse");
+    assert_eq!(direction("metric: accuracy"), Direction::Below);
+    assert_eq!(direction("metric: null_rate, direction: both"), Direction::Both);
     assert_eq!(direction("metric: null_rate, direction: below"), Direction::Below);
     assert_eq!(direction("metric: null_rate, bound: \"<= 0.1\""), Direction::Above);
     assert_eq!(direction("metric: accuracy, bound: \">= 0.1\", direction: below"), Direction::Below);
