@@ -251,7 +251,7 @@ fn afters(component: &ComponentEvidence) -> Result<Vec<(f64, f64)>, Error> {
     let carried = |bet: usize| log_add_exp(0.0, before[bet].unwrap_or(f64::NEG_INFINITY));
     match (n.as_slice(), sum.as_slice(), null.as_slice()) {
         (&[n], &[sum], &[null]) if lambda.len() == bets => {
-            if !(n >= 0.0 && n <= EXACT && sum >= 0.0 && sum <= n * (1.0 + TOLERANCE)) {
+            if !((0.0..=EXACT).contains(&n) && (0.0..=n * (1.0 + TOLERANCE)).contains(&sum)) {
                 return Err(wrong("has a sum that is not between 0 and its observations"));
             }
             if !(null > 0.0 && null < 1.0) {
@@ -445,9 +445,17 @@ fn surroundings(
         nulls(finding, sequential, evidence, done)?;
     }
     let key = Slot::key_of(finding.metric, &finding.scope);
-    if let (Some(log_e), Some(own)) = (evidence.log_e_after, evidence.moved.iter().find(|it| it.scope == key))
-    {
-        done.same(|| format!("ln e of {key} among what moved"), Some(own.log_e), log_e, TOLERANCE)?;
+    let own = evidence.moved.iter().find(|it| it.scope == key).map(|it| it.log_e);
+    if let (Some(own), Some(log_e)) = (own, evidence.log_e_after) {
+        done.same(|| format!("ln e of {key} among what moved"), Some(own), log_e, TOLERANCE)?;
+    }
+    if evidence.pane.end == finding.window.end {
+        // Nothing came after the alarm: a detector has begun again, and one beside sequences goes on.
+        let now = if evidence.rule == Rule::EDetector { Some(f64::NEG_INFINITY) } else { own };
+        // What moved names the first few only.
+        if let Some(now) = now {
+            done.same(|| "ln e after the window".to_owned(), sequential.log_e, now, TOLERANCE)?;
+        }
     }
     Ok(())
 }
