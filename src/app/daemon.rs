@@ -15,7 +15,7 @@ use super::explaining::alarm_line;
 use super::pipeline::Pipeline;
 use crate::api::Readiness;
 use crate::check::sequential::Slot;
-use crate::domain::{Finding, SourcePartition};
+use crate::domain::{Decision, DecisionKind, Finding, SourcePartition};
 use crate::exchange::{RejectedRecord, Sink};
 use crate::ingest::source::{Source, SourceEvent};
 use crate::telemetry::{self, Rebalance, SinkError, Stage, Telemetry};
@@ -215,6 +215,9 @@ fn evaluate<K: Sink>(
         return Ok(());
     }
     around.telemetry.evaluation(took);
+    for finding in &evaluated.findings {
+        alarm(finding, &evaluated.decisions, &around.telemetry);
+    }
     for decision in evaluated.decisions {
         around.telemetry.decision(decision.key.model.as_str(), &decision.policy, decision.kind);
         tracing::info!(
@@ -230,7 +233,6 @@ fn evaluate<K: Sink>(
     }
     around.telemetry.stage_busy(Stage::Act, began.elapsed().saturating_sub(took));
     for finding in &evaluated.findings {
-        alarm(finding, &around.telemetry);
         let json = serde_json::to_string(&**finding).context("a finding cannot be written as JSON")?;
         if let Err(error) = sink.finding(finding.model.as_str(), &json) {
             around.telemetry.sink_error(telemetry::Sink::Findings, SinkError::Unavailable);
@@ -241,9 +243,10 @@ fn evaluate<K: Sink>(
     Ok(())
 }
 
-/// Counts and logs the alarm that a finding carries. Alarms are rare by construction; those in shadow
-/// need not be, and nobody has to get up for them.
-fn alarm(finding: &Finding, telemetry: &Telemetry) {
+/// Counts and logs the alarm that a finding carries. One that opens an incident is a warning, and rare
+/// by construction. A fault that lasts alarms again and again, and a shadow may at any time; nobody has
+/// to get up for those.
+fn alarm(finding: &Finding, decisions: &[Decision], telemetry: &Telemetry) {
     let Some(line) = alarm_line(finding) else { return };
     telemetry.alarm(finding);
     let Some(sequential) = &finding.sequential else { return };
@@ -267,7 +270,9 @@ fn alarm(finding: &Finding, telemetry: &Telemetry) {
             )
         };
     }
-    if sequential.shadow.is_some() { say!(info) } else { say!(warn) }
+    let opens =
+        |decision: &Decision| decision.kind == DecisionKind::Violated && decision.evidence.contains(finding);
+    if decisions.iter().any(opens) { say!(warn) } else { say!(info) }
 }
 
 fn commit<S: Source, K: Sink>(

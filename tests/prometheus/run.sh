@@ -141,4 +141,5 @@ python3 "$walk" dashboards "http://127.0.0.1:$server" --rate-interval 30s --rang
     --allow-empty 'plimsoll-model/(Kolmogorov-Smirnov|Jensen-Shannon|Wasserstein|Other distances) ' \
     --allow-empty 'plimsoll-model/(Prediction drift|Other prediction distances) ' \
     --allow-empty 'plimsoll-model/(Quality of predictions) ' \
+    --allow-empty 'plimsoll-model/Anomalous records ' \
     --allow-empty 'plimsoll-model/(Accuracy|Scores|Traffic checks) '

@@ -215,7 +215,7 @@ fn times(log: f64) -> String {
 }
 
 fn budget(f: &mut Formatter<'_>, sequential: &Sequential) -> fmt::Result {
-    if !(sequential.share > 0.0) {
+    if sequential.share <= 0.0 {
         return put(f, "promise", "it has no share of the false-alarm budget");
     }
     let every = sequential.per_seconds as f64 / sequential.share;
@@ -355,7 +355,11 @@ fn moved(f: &mut Formatter<'_>, sequential: &Sequential, evidence: &Evidence) ->
         let part = other.log_e / sequential.log_threshold;
         let head = if index == 0 { "elsewhere" } else { "" };
         let scope = plain(&other.scope);
-        let part = if part > 0.0 { format!(", {:.0} % of the way", 100.0 * part) } else { String::new() };
+        let part = match part {
+            part if part >= 1.0 => ", an alarm too".to_owned(),
+            part if part > 0.0 => format!(", {:.0} % of the way", 100.0 * part),
+            _ => String::new(),
+        };
         put(f, head, format_args!("{scope}: ln e {:.2}{part}", other.log_e))?;
     }
     Ok(())
