@@ -1,5 +1,5 @@
-//! The command line. Exit codes: 0 ok, 1 failure, 2 a batch command found a breach, 64 bad
-//! configuration or bad arguments.
+//! The command line. Exit codes: 0 ok, 1 failure, 2 a batch command found a breach, or
+//! evidence that does not agree with itself, 64 bad configuration or bad arguments.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 use plimsoll::app::calibrate::{self, Input};
 use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
+use plimsoll::app::explaining::{self, Filter, Whence};
 use plimsoll::app::files::RowTime;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
@@ -26,7 +27,7 @@ use plimsoll::config::{self, Config};
 use plimsoll::domain::EventTime;
 use plimsoll::telemetry::logging;
 
-/// A batch command found a breach.
+/// A batch command found a breach, or an alarm that does not follow from its own numbers.
 const BREACH: u8 = 2;
 /// The configuration or the arguments cannot be used (EX_USAGE of sysexits.h).
 const BAD_CONFIGURATION: u8 = 64;
@@ -79,6 +80,11 @@ enum Command {
         after_help = "Examples:\n  plimsoll compare --reference june.parquet --current july.parquet\n  plimsoll compare --reference june.csv --current july.csv --as native,evidently --columns income,age\n  plimsoll compare --reference a.ndjson --current b.ndjson --categorical zip_code --json\n\nNames inside JSON objects are joined by a slash: features/income.\nExit code 0: compared, whatever was found. 1: failure."
     )]
     Compare(CompareArgs),
+    /// Says in words why an alarm was raised, and computes it again from what the finding itself says.
+    #[command(
+        after_help = "Examples:\n  plimsoll explain out/decisions.ndjson\n  plimsoll explain --model credit --check nulls --scope income\n  plimsoll explain --url http://127.0.0.1:9464 --all --json\n  curl -s localhost:9464/api/v1/decisions | plimsoll explain -\n\nAn input is any file with findings: findings.ndjson, decisions.ndjson, an answer of the API, the audit log.\nExit code 0: every alarm follows from its own numbers, or there is none. 1: failure. 2: one does not."
+    )]
+    Explain(ExplainArgs),
     /// Checks the promise: false alarms within the budget over simulated weeks, and how soon changes
     /// are found.
     #[command(
@@ -205,6 +211,35 @@ struct CompareArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExplainArgs {
+    /// File with findings, decisions or audit entries; `-` is standard input. Without a file a
+    /// running daemon is asked.
+    #[arg(value_name = "FINDING", conflicts_with = "url")]
+    input: Option<PathBuf>,
+    /// The daemon to ask.
+    #[arg(long, value_name = "URL", default_value = explaining::DAEMON)]
+    url: String,
+    /// Only of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Only of this version.
+    #[arg(long)]
+    version: Option<String>,
+    /// Only of this check.
+    #[arg(long)]
+    check: Option<String>,
+    /// Only about this feature, output, group (`sex:F`) or attribute (`sex`).
+    #[arg(long)]
+    scope: Option<String>,
+    /// Findings without an alarm too.
+    #[arg(long)]
+    all: bool,
+    /// One JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct SimulateArgs {
     /// Only this scenario; may be given several times.
     #[arg(long, value_name = "SCENARIO", value_parser = scenarios())]
@@ -314,6 +349,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&text).context("cannot write the comparison")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Explain(args) => explain(args),
         Command::Simulate(args) => simulation(args),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
@@ -321,6 +357,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let whence = match args.input {
+        Some(path) if path.as_os_str() == "-" => Whence::Stdin,
+        Some(path) => Whence::File(path),
+        None => Whence::Daemon(args.url),
+    };
+    let ExplainArgs { model, version, check, scope, all, .. } = args;
+    let found = explaining::explain(&whence, &Filter { model, version, check, scope, all })?;
+    let text = if args.json { found.to_json() } else { found.to_string().trim_end().to_owned() };
+    print(&text).context("cannot write the explanation")?;
+    Ok(if found.agrees() { ExitCode::SUCCESS } else { ExitCode::from(BREACH) })
 }
 
 /// Prints a text whose reader may stop early, as `head` does.

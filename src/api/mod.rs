@@ -2,6 +2,7 @@
 //! published view and counters and can change nothing, so a request can never hold up or steer
 //! the engine. It listens on loopback unless the configuration says otherwise.
 
+pub mod client;
 mod error;
 mod filter;
 mod listener;

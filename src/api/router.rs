@@ -172,7 +172,8 @@ async fn api_status(State(shared): State<Shared>) -> Response {
 
 async fn status(State(shared): State<Shared>) -> Html<String> {
     let view = shared.telemetry.view();
-    Html(status_page::render(&view, shared.telemetry.version(), &shared.readiness.reasons()))
+    let decides = |model: &str, policy: &str| shared.telemetry.decides(model, policy);
+    Html(status_page::render(&view, shared.telemetry.version(), &shared.readiness.reasons(), &decides))
 }
 
 #[cfg(test)]

@@ -6,12 +6,16 @@ use std::cmp::Reverse;
 use std::fmt::{Display, Write as _};
 
 use super::readiness::Reason;
-use crate::domain::{Bound, EventTime, Finding, Segment, Verdict};
+use crate::check::sequential::Slot;
+use crate::domain::{Bound, EventTime, Finding, Segment, Sequential, Verdict};
 use crate::engine::view::{PolicyState, View};
+use crate::policy::Decide;
 use crate::telemetry::current;
 
 /// Findings in the table of the worst.
 const WORST: usize = 15;
+/// Slots in the table of evidence.
+const SLOTS: usize = 15;
 /// Decisions and actions shown.
 const RECENT: usize = 10;
 
@@ -23,7 +27,8 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .
 th{font-weight:600;color:var(--dim);font-size:.85rem}.n{text-align:right;font-variant-numeric:tabular-nums}\
 .dim{color:var(--dim)}.bad{color:var(--bad);font-weight:600}.warn{color:var(--warn);font-weight:600}.good{color:var(--good)}\
 .facts{display:flex;flex-wrap:wrap;gap:.4rem 2rem;margin:.8rem 0}.facts b{display:block;font-size:1.15rem}\
-.scroll{overflow-x:auto}";
+.scroll{overflow-x:auto}.bar{display:inline-block;width:7rem;height:.7rem;border:1px solid var(--line);vertical-align:middle}\
+.bar i{display:block;height:100%;background:var(--warn)}.bar .shadow{background:var(--line)}.bar .full{background:var(--bad)}";
 
 /// Text made safe between tags and in quoted attributes.
 struct Safe<T>(T);
@@ -45,7 +50,13 @@ impl<T: Display> Display for Safe<T> {
 }
 
 /// The whole document.
-pub(super) fn render(view: &View, version: &str, unmet: &[Reason]) -> String {
+/// `decides` says by what a policy of a model decides, where it is known.
+pub(super) fn render(
+    view: &View,
+    version: &str,
+    unmet: &[Reason],
+    decides: &dyn Fn(&str, &str) -> Option<Decide>,
+) -> String {
     let mut out = String::with_capacity(16 * 1024);
     out.push_str("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     out.push_str(
@@ -58,7 +69,8 @@ pub(super) fn render(view: &View, version: &str, unmet: &[Reason]) -> String {
         put(&mut out, format_args!("<p class=\"warn\">Not ready: {condition}: {reason}</p>"));
     }
     facts(&mut out, view);
-    models(&mut out, view);
+    models(&mut out, view, decides);
+    evidence(&mut out, view);
     worst_findings(&mut out, view);
     decisions(&mut out, view);
     actions(&mut out, view);
@@ -152,7 +164,7 @@ fn state_badge(state: PolicyState) -> &'static str {
     }
 }
 
-fn models(out: &mut String, view: &View) {
+fn models(out: &mut String, view: &View, decides: &dyn Fn(&str, &str) -> Option<Decide>) {
     let rows: Vec<Vec<String>> = view
         .models
         .iter()
@@ -160,11 +172,15 @@ fn models(out: &mut String, view: &View) {
         .map(|model| {
             let mut policies = String::new();
             for policy in &model.policies {
+                let outside = match decides(model.key.model.as_str(), &policy.policy) {
+                    Some(Decide::Window) => " decides by windows: outside the false-alarm budget",
+                    Some(Decide::Sequential) | None => "",
+                };
                 let since = policy.since.map(|since| format!(" since {since}")).unwrap_or_default();
                 put(
                     &mut policies,
                     format_args!(
-                        "<div>{}: {}<span class=\"dim\">{since}</span></div>",
+                        "<div>{}: {}<span class=\"dim\">{since}{outside}</span></div>",
                         Safe(&policy.policy),
                         state_badge(policy.state)
                     ),
@@ -203,6 +219,95 @@ fn verdict_rank(verdict: Option<Verdict>) -> u8 {
         Some(Verdict::Insufficient) => 2,
         Some(Verdict::Pass) => 1,
         None => 0,
+    }
+}
+
+/// How much of the way to its alarm a slot has come, 0 to 1; an alarm since the last window is all of it.
+fn way(sequential: &Sequential) -> f64 {
+    match (&sequential.evidence, sequential.log_e) {
+        (Some(_), _) => 1.0,
+        (None, Some(log_e)) if sequential.log_threshold > 0.0 => {
+            (log_e / sequential.log_threshold).clamp(0.0, 1.0)
+        }
+        (None, _) => 0.0,
+    }
+}
+
+/// What policies that decide sequentially go by: each slot's evidence against its threshold, those
+/// that may act first.
+fn evidence(out: &mut String, view: &View) {
+    let current = current(view);
+    let slots = current.iter().filter_map(|finding| Some((finding, finding.sequential.as_ref()?)));
+    let mut slots: Vec<_> = slots.collect();
+    slots.sort_by(|(_, a), (_, b)| {
+        let acts = a.shadow.is_some().cmp(&b.shadow.is_some());
+        acts.then(way(b).total_cmp(&way(a)))
+    });
+    let shown = slots.len().min(SLOTS);
+    let shadows = slots.iter().filter(|(_, sequential)| sequential.shadow.is_some()).count();
+    let rows: Vec<Vec<String>> = slots[..shown]
+        .iter()
+        .map(|(finding, sequential)| {
+            let why = |text: Option<&String>| {
+                text.map_or_else(String::new, |text| format!("<div class=\"dim\">{}</div>", Safe(text)))
+            };
+            let says = match (&sequential.shadow, sequential.verdict) {
+                (Some(shadow), _) => {
+                    format!("<span class=\"dim\">in shadow, never acts</span>{}", why(Some(shadow)))
+                }
+                (None, Verdict::Breach) => "<span class=\"bad\">alarm</span>".to_owned(),
+                (None, Verdict::Pass) => "<span class=\"good\">pass</span>".to_owned(),
+                (None, Verdict::Insufficient) => {
+                    format!("<span class=\"dim\">insufficient</span>{}", why(sequential.reason.as_ref()))
+                }
+            };
+            let part = 100.0 * way(sequential);
+            let class = match (&sequential.shadow, &sequential.evidence) {
+                (Some(_), _) => "shadow",
+                (None, Some(_)) => "full",
+                (None, None) => "",
+            };
+            let alarm = sequential.evidence.as_deref();
+            let log_e = alarm.map_or(sequential.log_e, |alarm| alarm.log_e_after);
+            let log_e = log_e.map_or_else(|| "none".to_owned(), |log_e| format!("{log_e:.2}"));
+            let segment = match &finding.segment {
+                Segment::All => String::new(),
+                segment => format!(" [{}]", Safe(segment)),
+            };
+            vec![
+                says,
+                format!("{}@{}{segment}", Safe(&finding.model), Safe(&finding.version)),
+                Safe(&finding.check).to_string(),
+                Safe(Slot::key_of(finding.metric, &finding.scope)).to_string(),
+                format!("<span class=\"bar\"><i class=\"{class}\" style=\"width:{part:.0}%\"></i></span>"),
+                format!("{log_e} of {:.2}", sequential.log_threshold),
+                format!("{:.4} in {} d", sequential.share, sequential.per_seconds / 86_400),
+                count(sequential.panes),
+            ]
+        })
+        .collect();
+    let heads = [
+        "says",
+        "model",
+        "check",
+        "of",
+        "evidence",
+        "ln e of its threshold",
+        "false alarms at most",
+        "panes",
+    ];
+    let empty = "No policy decides sequentially, so nothing here has a stated error rate.";
+    table(out, "Evidence", empty, &heads, &rows);
+    if slots.len() > shown || shadows > 0 {
+        put(
+            out,
+            format_args!(
+                "<p class=\"dim\">{} of {} slots, {shadows} of them in shadow; <code>plimsoll explain</code> tells \
+                 each alarm in words.</p>",
+                shown,
+                slots.len()
+            ),
+        );
     }
 }
 
@@ -260,7 +365,13 @@ fn worst_findings(out: &mut String, view: &View) {
         "rows",
         "window end",
     ];
-    table(out, "Worst findings", "No window has been evaluated yet.", &heads, &rows);
+    table(
+        out,
+        "Worst windows (outside the false-alarm budget)",
+        "No window has been evaluated yet.",
+        &heads,
+        &rows,
+    );
 }
 
 fn decisions(out: &mut String, view: &View) {

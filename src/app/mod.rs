@@ -8,6 +8,7 @@ pub mod comparing;
 pub mod compile;
 pub mod daemon;
 pub mod demo;
+pub mod explaining;
 pub mod files;
 pub mod pipeline;
 pub mod profiling;

@@ -20,6 +20,7 @@ use crate::config::{Audit, Config, Kafka};
 use crate::domain::Decision;
 use crate::exchange::{kafka::Producer, topics};
 use crate::ingest::kafka::KafkaSource;
+use crate::policy::Decide;
 use crate::profile::Profile;
 use crate::telemetry::Telemetry;
 
@@ -71,7 +72,12 @@ impl<'a> Daemon<'a> {
             Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
         telemetry.declare_topics(config.topics.iter().map(|topic| topic.name.as_str()));
         for policy in &config.policies {
-            telemetry.declare_policy(&policy.model, &policy.name);
+            telemetry.declare_policy(&policy.model, &policy.name, policy.decide);
+            if policy.decide == Decide::Sequential {
+                for check in &policy.checks {
+                    telemetry.declare_detectors(&policy.model, check);
+                }
+            }
             for action in &policy.actions {
                 telemetry.declare_action(&policy.model, action);
             }

@@ -78,6 +78,8 @@ pub enum Series {
     PerFeature,
     /// One for each group of a protected attribute in each check of a model version.
     PerGroup,
+    /// One for each feature, output or group with a share of the false-alarm budget.
+    PerSlot,
 }
 
 impl Series {
@@ -93,7 +95,7 @@ impl Series {
             Self::PerTopic | Self::PerAction | Self::PerVersion => 2_000,
             Self::PerPartition => 4_000,
             Self::PerCheck | Self::PerGroup => 5_000,
-            Self::PerFeature => 20_000,
+            Self::PerFeature | Self::PerSlot => 20_000,
         }
     }
 
@@ -109,6 +111,7 @@ impl Series {
             Self::PerCheck => "per check",
             Self::PerFeature => "per feature",
             Self::PerGroup => "per group",
+            Self::PerSlot => "per slot",
         }
     }
 }
@@ -264,9 +267,9 @@ catalogue! {
         ModelEventTimestamp = "plimsoll_model_event_timestamp_seconds" Gauge Seconds [tenant model model_version] Series::PerVersion;
         /// End of the newest window that was evaluated.
         EvaluationTimestamp = "plimsoll_evaluation_timestamp_seconds" Gauge Seconds [tenant model model_version] Series::PerVersion;
-        /// Findings by verdict; not_judged stands for a check without a bound.
+        /// Findings by the verdict of their window, which has no stated error rate; not_judged stands for a check without a bound.
         Evaluations = "plimsoll_evaluations_total" Counter None [tenant model model_version check verdict] Series::PerCheck;
-        /// Findings of the check's newest window by verdict.
+        /// Findings of the check's newest window by the window's own verdict, which policies that decide by windows go by; for sequential ones see plimsoll_check_slots.
         CheckFindings = "plimsoll_check_findings" Gauge None [tenant model model_version check verdict] Series::PerCheck;
         /// Least value that the check allows, in the unit of its metric.
         CheckLowerBound = "plimsoll_check_lower_bound" Gauge None [tenant model model_version check metric] Series::PerCheck;
@@ -274,12 +277,30 @@ catalogue! {
         CheckUpperBound = "plimsoll_check_upper_bound" Gauge None [tenant model model_version check metric] Series::PerCheck;
         /// Rows that the newest window of the check was computed from; the largest over its features or groups.
         WindowSamples = "plimsoll_window_samples" Gauge None [tenant model model_version check] Series::PerCheck;
+        /// How a policy decides: sequential, within the false-alarm budget, or window, without a stated error rate; always 1.
+        Policy = "plimsoll_policy_info" Info None [model policy decide] Series::PerAction;
         /// State of a policy: 0 unknown, 1 ok, 2 warn, 3 violated.
         PolicyState = "plimsoll_policy_state" Gauge None [tenant model model_version policy] Series::PerCheck;
         /// End of the window in which the open incident began; absent without an incident.
         IncidentStart = "plimsoll_incident_start_timestamp_seconds" Gauge Seconds [tenant model model_version policy] Series::PerCheck;
         /// Decisions by kind: qualified, violated, cleared, withdrawn.
         Decisions = "plimsoll_decisions_total" Counter None [model policy kind] Series::PerAction;
+    }
+    "False-alarm budget" {
+        /// Slots of a check by their sequential verdict at its newest window; shadow stands for those that are shown and never act.
+        CheckSlots = "plimsoll_check_slots" Gauge None [tenant model model_version check verdict] Series::PerCheck;
+        /// Natural logarithm of a slot's e-value after the last pane; absent before the first pane and right after an alarm.
+        LogEValue = "plimsoll_log_e_value" Gauge None [tenant model model_version check scope] Series::PerSlot;
+        /// Natural logarithm of the e-value from which on the slot alarms; it follows from the budget, and moves when the budget is divided anew.
+        LogEValueThreshold = "plimsoll_log_e_value_threshold" Gauge None [tenant model model_version check scope] Series::PerSlot;
+        /// Whether the slot runs in shadow: computed and shown, but never acting.
+        SlotShadow = "plimsoll_slot_shadow" Gauge None [tenant model model_version check scope] Series::PerSlot;
+        /// False alarms that the slot raises at most, on average, in the period of its budget.
+        BudgetShare = "plimsoll_false_alarm_budget_share" Gauge None [tenant model model_version check scope] Series::PerSlot;
+        /// Period of event time that the shares of the budget are for.
+        BudgetPeriod = "plimsoll_false_alarm_budget_period_seconds" Gauge Seconds [tenant model model_version check] Series::PerCheck;
+        /// Alarms of e-detectors and confidence sequences over all versions, by rule, and by mode: live, or shadow where nothing acts.
+        Alarms = "plimsoll_alarms_total" Counter None [model check rule mode] Series::PerCheck;
     }
     "Drift" {
         /// Population stability index of a feature against the reference, nats.
@@ -298,7 +319,7 @@ catalogue! {
         FeatureTotalVariation = "plimsoll_feature_drift_total_variation" Gauge None [tenant model model_version check feature] Series::PerFeature;
         /// Chi-squared statistic of a feature against the reference.
         FeatureChiSquared = "plimsoll_feature_drift_chi_squared" Gauge None [tenant model model_version check feature] Series::PerFeature;
-        /// Share of the judged features of a drift check that are in breach in its newest window.
+        /// Share of the judged features of a drift check whose newest window is beyond its bound.
         DriftedFeatures = "plimsoll_drifted_features_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
         /// Population stability index of an output of the model against the reference, nats.
         PredictionPsi = "plimsoll_prediction_drift_psi" Gauge None [tenant model model_version check output] Series::PerCheck;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use super::Telemetry;
 use super::catalogue::{Id, Series};
 use super::page::{Buckets, Labels, Page, Value};
-use crate::domain::{DecisionKind, RejectReason, SourcePartition};
+use crate::domain::sequential::Rule;
+use crate::domain::{DecisionKind, Finding, RejectReason, SourcePartition};
+use crate::policy::Decide;
 
 macro_rules! label_values {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
@@ -100,6 +102,18 @@ label_values! {
         Payload = "payload",
         /// Anything else.
         Other = "other",
+    }
+}
+
+/// An alarm that policies see, in the `mode` label.
+const LIVE: &str = "live";
+/// And one that is only shown.
+const SHADOW: &str = "shadow";
+
+fn rule_name(rule: Rule) -> &'static str {
+    match rule {
+        Rule::EDetector => "e_detector",
+        Rule::ConfidenceSequence => "confidence_sequence",
     }
 }
 
@@ -210,13 +224,45 @@ impl Telemetry {
         }
     }
 
-    /// Names a policy of a model, so that its counters start at 0.
-    pub fn declare_policy(&self, model: &str, policy: &str) {
+    /// Names a policy of a model, so that its counters start at 0, and says by what it decides.
+    pub fn declare_policy(&self, model: &str, policy: &str, decide: Decide) {
+        let mut state = self.events().lock();
+        *state.slot(Id::Policy, &[model, policy, decide.name()], Value::Count(1)) = Value::Count(1);
+        drop(state);
         for kind in
             [DecisionKind::Qualified, DecisionKind::Violated, DecisionKind::Cleared, DecisionKind::Withdrawn]
         {
             self.events().count(Id::Decisions, &[model, policy, kind.name()], 0);
         }
+    }
+
+    /// By what the declared policy of a model decides; none where no such policy was declared.
+    pub fn decides(&self, model: &str, policy: &str) -> Option<Decide> {
+        let state = self.events().lock();
+        let policies = state.values.get(&Id::Policy)?;
+        let declared = |decide: &Decide| {
+            let labels = [model, policy, decide.name()].map(str::to_owned);
+            policies.contains_key(labels.as_slice())
+        };
+        [Decide::Sequential, Decide::Window].into_iter().find(declared)
+    }
+
+    /// Names a check of a model that a policy follows sequentially, so that its counters start at 0.
+    pub fn declare_detectors(&self, model: &str, check: &str) {
+        for rule in [Rule::EDetector, Rule::ConfidenceSequence] {
+            for mode in [LIVE, SHADOW] {
+                self.events().count(Id::Alarms, &[model, check, rule_name(rule), mode], 0);
+            }
+        }
+    }
+
+    /// A finding was given out: counts its alarm, where it carries one.
+    pub fn alarm(&self, finding: &Finding) {
+        let Some(sequential) = &finding.sequential else { return };
+        let Some(evidence) = &sequential.evidence else { return };
+        let mode = if sequential.shadow.is_some() { SHADOW } else { LIVE };
+        let labels = [finding.model.as_str(), &finding.check, rule_name(evidence.rule), mode];
+        self.events().count(Id::Alarms, &labels, 1);
     }
 
     /// `records` records with `bytes` bytes of keys and values were read from `partition`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::catalogue::Id;
 use super::from_view::{verdict_name, verdicts};
 use super::page::{Page, Value};
+use crate::check::sequential::Slot;
 use crate::domain::metric::Family;
 use crate::domain::{Bound, Finding, Metric, Scope, Segment, Tenant, Verdict};
 
@@ -14,6 +15,9 @@ use crate::domain::{Bound, Finding, Metric, Scope, Segment, Tenant, Verdict};
 /// Medicaid Services, which suppresses 1 to 10.
 const SMALLEST_GROUP: u64 = 11;
 
+/// What a slot says that may not act, in the `verdict` label.
+const SHADOW: &str = "shadow";
+
 /// Adds the findings about whole models to a page.
 pub(super) fn collect(findings: &[&Arc<Finding>], page: &mut Page) {
     let mut checks: BTreeMap<[&str; 4], Check> = BTreeMap::new();
@@ -21,6 +25,7 @@ pub(super) fn collect(findings: &[&Arc<Finding>], page: &mut Page) {
         let labels = labels(finding);
         value(finding, labels, page);
         bounds(finding, labels, page);
+        slot(finding, labels, page);
         checks.entry(labels).or_default().add(finding);
     }
     for (labels, check) in checks {
@@ -38,6 +43,8 @@ fn labels(finding: &Finding) -> [&str; 4] {
 #[derive(Default)]
 struct Check {
     verdicts: BTreeMap<&'static str, u64>,
+    /// Sequential verdicts; empty where no policy that decides sequentially follows the check.
+    slots: BTreeMap<&'static str, u64>,
     samples: u64,
     judged_features: u64,
     drifted_features: u64,
@@ -46,6 +53,10 @@ struct Check {
 impl Check {
     fn add(&mut self, finding: &Finding) {
         *self.verdicts.entry(verdict_name(finding.verdict)).or_default() += 1;
+        if let Some(sequential) = &finding.sequential {
+            let verdict = if sequential.shadow.is_some() { SHADOW } else { sequential.verdict.name() };
+            *self.slots.entry(verdict).or_default() += 1;
+        }
         self.samples = self.samples.max(finding.n);
         let is_feature = matches!(finding.scope, Scope::Feature { .. });
         if is_feature && finding.metric.family() == Family::Drift {
@@ -60,12 +71,36 @@ impl Check {
             let count = self.verdicts.get(verdict).copied().unwrap_or(0);
             page.set(Id::CheckFindings, &[tenant, model, version, check, verdict], Value::Count(count));
         }
+        if !self.slots.is_empty() {
+            for verdict in Verdict::ALL.into_iter().map(Verdict::name).chain([SHADOW]) {
+                let count = self.slots.get(verdict).copied().unwrap_or(0);
+                page.set(Id::CheckSlots, &[tenant, model, version, check, verdict], Value::Count(count));
+            }
+        }
         page.set(Id::WindowSamples, &[tenant, model, version, check], Value::Count(self.samples));
         if self.judged_features > 0 {
             let share = self.drifted_features as f64 / self.judged_features as f64;
             page.number(Id::DriftedFeatures, &[tenant, model, version, check], share, true);
         }
     }
+}
+
+/// What the sequential layer says of one slot. Findings of a limit name the extreme groups of their
+/// window; the slot is the attribute's.
+fn slot(finding: &Finding, [tenant, model, version, check]: [&str; 4], page: &mut Page) {
+    let Some(sequential) = &finding.sequential else { return };
+    let scope = Slot::key_of(finding.metric, &finding.scope);
+    let labels = [tenant, model, version, check, scope.as_str()];
+    let acts = sequential.shadow.is_none();
+    let mut show = |id: Id, value: f64| page.number(id, &labels, value, acts);
+    if let Some(log_e) = sequential.log_e {
+        show(Id::LogEValue, log_e);
+    }
+    show(Id::LogEValueThreshold, sequential.log_threshold);
+    show(Id::SlotShadow, if acts { 0.0 } else { 1.0 });
+    show(Id::BudgetShare, sequential.share);
+    let per = sequential.per_seconds as f64;
+    page.number(Id::BudgetPeriod, &[tenant, model, version, check], per, true);
 }
 
 fn bounds(finding: &Finding, [tenant, model, version, check]: [&str; 4], page: &mut Page) {

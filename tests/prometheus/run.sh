@@ -136,8 +136,10 @@ echo "== every query of the dashboards"
 python3 "$walk" dashboards "http://127.0.0.1:$server" --rate-interval 30s --range 15m --no-empty \
     --allow-empty '/tenant$' \
     --allow-empty 'Open incidents' \
+    --allow-empty 'plimsoll-model/Evidence in shadow, never acting ' \
     --allow-empty '/(Rejected by reason|Metric series) ' \
     --allow-empty 'plimsoll-model/(Kolmogorov-Smirnov|Jensen-Shannon|Wasserstein|Other distances) ' \
     --allow-empty 'plimsoll-model/(Prediction drift|Other prediction distances) ' \
     --allow-empty 'plimsoll-model/(Quality of predictions) ' \
+    --allow-empty 'plimsoll-model/Anomalous records ' \
     --allow-empty 'plimsoll-model/(Accuracy|Scores|Traffic checks) '

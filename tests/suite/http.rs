@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll::api::{self, Config, Readiness};
 use plimsoll::domain::{EventTime, Finding};
+use plimsoll::policy::Decide;
 use plimsoll::telemetry::Telemetry;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -247,6 +248,25 @@ async fn a_person_sees_models_worst_findings_decisions_and_actions_on_one_page()
     for outside in ["src=", "http://", "https://", "@import", "<script"] {
         assert!(!page.body.contains(outside), "the page stands alone, without {outside}");
     }
+    for text in [
+        "7.00 of 14.00",
+        "in shadow, never acts",
+        "it was &lt;i&gt;never&lt;/i&gt; calibrated",
+        "0.2500 in 28 d",
+    ] {
+        assert!(page.body.contains(text), "{text} in\n{}", page.body);
+    }
+    let acting = page.body.find("7.00 of 14.00").unwrap();
+    assert!(acting < page.body.find("never acts").unwrap(), "slots that may act come first");
+    assert!(!page.body.contains("decides by windows"), "fair-lending was declared to decide sequentially");
+    let telemetry = metrics::telemetry();
+    let other = Telemetry::new("0.1.0", "abc1234");
+    other.declare_policy("credit", "fair-lending", Decide::Window);
+    other.publish(telemetry.view());
+    let windows = Server::start(other);
+    let labelled = windows.get("/").await.body;
+    assert!(labelled.contains("decides by windows: outside the false-alarm budget"), "{labelled}");
+    windows.end().await;
     let breach = page.body.find("0.3100").unwrap();
     let insufficient = page.body.find("12 rows").unwrap();
     assert!(breach < insufficient, "the worst finding comes first");

@@ -12,6 +12,7 @@ mod decode;
 mod demo;
 mod demo_story;
 mod engine;
+mod explain;
 mod files;
 mod files_profile;
 mod floors;

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use plimsoll::domain::{
     Accounting, Decision, DecisionKind, EventTime, Finding, Metric, ModelKey, RejectReason, Scope, Segment,
-    SourcePartition, Task, Tenant, Verdict, Window,
+    Sequential, SourcePartition, Task, Tenant, Verdict, Window,
 };
 use plimsoll::engine::view::{ActionView, ModelView, PolicyState, PolicyView, SourceView, View};
+use plimsoll::policy::Decide;
 use plimsoll::telemetry::catalogue::{Id, Kind};
 use plimsoll::telemetry::{self, ActionOutcome, Format, Rebalance, Sink, SinkError, Stage, Telemetry};
 use proptest::prelude::*;
@@ -58,18 +59,51 @@ pub(super) fn group(values: &[&str]) -> Scope {
     Scope::Group { group: "sex".to_owned(), values: values.iter().map(|&value| value.to_owned()).collect() }
 }
 
+/// An alarm in shadow.
+fn alarm() -> Finding {
+    let mut alarm = finding(Metric::Psi, feature("age"), Some(0.3), 100);
+    let evidence = serde_json::json!({
+        "rule": "e_detector", "pane": alarm.window, "panes": 3, "log_e_before": 9.0, "log_e_after": 15.0,
+        "log_threshold": 14.0,
+    });
+    let evidence = Some(serde_json::from_value(evidence).unwrap());
+    alarm.sequential = Some(Sequential { evidence, ..half_way(Some("never calibrated")) });
+    alarm
+}
+
+/// What a slot says that has come half of the way to its alarm.
+fn half_way(shadow: Option<&str>) -> Sequential {
+    Sequential {
+        verdict: Verdict::Insufficient,
+        shadow: shadow.map(str::to_owned),
+        reason: None,
+        log_e: Some(7.0),
+        log_threshold: 14.0,
+        share: 0.25,
+        per_seconds: 2_419_200,
+        panes: 40,
+        null: None,
+        tolerance: Some(0.01),
+        groups: Vec::new(),
+        evidence: None,
+    }
+}
+
 /// A model with a breach of fairness in its second version, as the engine would publish it.
 pub(super) fn view() -> View {
     let end = EventTime::from_millis(END);
     let mut psi = finding(Metric::Psi, feature("income"), Some(0.31), 9_000);
     psi.bound = Some("<= 0.2".parse().unwrap());
     psi.verdict = Some(Verdict::Breach);
+    psi.sequential = Some(half_way(None));
     let mut calm = finding(Metric::Psi, feature("age"), Some(0.01), 9_100);
     calm.bound = psi.bound;
     calm.verdict = Some(Verdict::Pass);
+    calm.sequential = Some(half_way(Some("it was <i>never</i> calibrated")));
     let mut thin = finding(Metric::SelectionRateRatio, group(&["F", "M"]), Some(0.6), 40);
     thin.bound = Some(">= 0.8".parse().unwrap());
     thin.verdict = Some(Verdict::Insufficient);
+    thin.sequential = Some(Sequential { log_e: None, verdict: Verdict::Pass, ..half_way(None) });
     thin.reason = Some("<b>12 rows</b> of 500".to_owned());
     let mut segment = finding(Metric::Psi, feature("income"), Some(0.99), 800);
     segment.segment = Segment::Of { name: "channel".into(), value: "web".into() };
@@ -143,7 +177,8 @@ pub(super) fn telemetry() -> Telemetry {
     let telemetry = Telemetry::new("0.1.0", "abc1234");
     telemetry.declare_topics(["inference"]);
     telemetry.declare_action("credit", "roll-back");
-    telemetry.declare_policy("credit", "fair-lending");
+    telemetry.declare_policy("credit", "fair-lending", Decide::Sequential);
+    telemetry.declare_detectors("credit", "psi");
     telemetry.records_consumed(&SourcePartition::new("inference", 3), 10_000, 4_000_000);
     telemetry.rebalance(Rebalance::Assign);
     telemetry.dead_letters("inference", 12);
@@ -153,6 +188,8 @@ pub(super) fn telemetry() -> Telemetry {
     telemetry.evaluation(Duration::from_millis(3));
     telemetry.finding_given_out(5);
     telemetry.decision("credit", "fair-lending", DecisionKind::Violated);
+    telemetry.alarm(&alarm());
+    telemetry.alarm(&finding(Metric::Psi, feature("income"), Some(0.3), 100));
     telemetry.sink_error(Sink::Findings, SinkError::Timeout);
     telemetry.action_outcome("credit", "roll-back", ActionOutcome::Submitted);
     telemetry.publish(Arc::new(view()));
@@ -198,6 +235,29 @@ fn a_view_and_the_events_are_shown_under_the_names_of_the_catalogue() {
         (format!(r#"plimsoll_evaluations_total{{{version},check="psi",verdict="breach"}}"#), 3.0),
         (format!(r#"plimsoll_evaluations_total{{{version},check="psi",verdict="not_judged"}}"#), 0.0),
         (format!(r#"plimsoll_check_findings{{{version},check="psi",verdict="breach"}}"#), 1.0),
+        (r#"plimsoll_policy_info{model="credit",policy="fair-lending",decide="sequential"}"#.to_owned(), 1.0),
+        (format!(r#"plimsoll_check_slots{{{version},check="psi",verdict="insufficient"}}"#), 1.0),
+        (format!(r#"plimsoll_check_slots{{{version},check="psi",verdict="shadow"}}"#), 1.0),
+        (format!(r#"plimsoll_check_slots{{{version},check="psi",verdict="breach"}}"#), 0.0),
+        (format!(r#"plimsoll_log_e_value{{{version},check="psi",scope="income"}}"#), 7.0),
+        (format!(r#"plimsoll_log_e_value_threshold{{{version},check="psi",scope="income"}}"#), 14.0),
+        (format!(r#"plimsoll_slot_shadow{{{version},check="psi",scope="income"}}"#), 0.0),
+        (format!(r#"plimsoll_slot_shadow{{{version},check="psi",scope="age"}}"#), 1.0),
+        (
+            format!(
+                r#"plimsoll_false_alarm_budget_share{{{version},check="selection_rate_ratio",scope="sex"}}"#
+            ),
+            0.25,
+        ),
+        (format!(r#"plimsoll_false_alarm_budget_period_seconds{{{version},check="psi"}}"#), 2_419_200.0),
+        (
+            r#"plimsoll_alarms_total{model="credit",check="psi",rule="e_detector",mode="shadow"}"#.to_owned(),
+            1.0,
+        ),
+        (
+            r#"plimsoll_alarms_total{model="credit",check="psi",rule="e_detector",mode="live"}"#.to_owned(),
+            0.0,
+        ),
         (format!(r#"plimsoll_check_upper_bound{{{version},check="psi",metric="psi"}}"#), 0.2),
         (format!(r#"plimsoll_window_samples{{{version},check="psi"}}"#), 9_100.0),
         (format!(r#"plimsoll_feature_drift_psi{{{version},check="psi",feature="income"}}"#), 0.31),
@@ -225,6 +285,14 @@ fn a_view_and_the_events_are_shown_under_the_names_of_the_catalogue() {
         assert_eq!(sample(&page, &series), value, "{series}");
     }
     assert!(!page.contains("0.99"), "findings about a segment are not series");
+    let thin = r#"check="selection_rate_ratio",scope="sex"} "#;
+    let thin: Vec<&str> = page.lines().filter(|line| line.contains(thin)).collect();
+    assert!(!thin.iter().any(|line| line.starts_with("plimsoll_log_e_value{")), "no e-value, no series");
+    assert_eq!(
+        thin.len(),
+        3,
+        "a slot of a limit is the attribute's, whichever groups are the extremes: {thin:?}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ const START: i64 = 1_799_999_400_000;
 /// Rows of a pane of one second.
 const ROWS: i64 = 200;
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 false_alarm_budget: {count: 1, per: 1d}
 topics:
   - {name: t, model: /m, allowed_lateness: 0s, idle_after: 30s}
@@ -66,14 +66,14 @@ impl Stream {
 
 /// How the rows of a pane are drawn.
 #[derive(Clone, Copy)]
-struct Traffic {
-    nulls: f64,
-    shift: f64,
-    women: f64,
-    men: f64,
+pub(crate) struct Traffic {
+    pub(crate) nulls: f64,
+    pub(crate) shift: f64,
+    pub(crate) women: f64,
+    pub(crate) men: f64,
 }
 
-const HEALTHY: Traffic = Traffic { nulls: 0.02, shift: 0.0, women: 0.5, men: 0.5 };
+pub(crate) const HEALTHY: Traffic = Traffic { nulls: 0.02, shift: 0.0, women: 0.5, men: 0.5 };
 
 fn row(stream: &mut Stream, traffic: Traffic, time: i64, version: &str) -> Value {
     let female = stream.uniform() < 0.5;
@@ -86,17 +86,17 @@ fn row(stream: &mut Stream, traffic: Traffic, time: i64, version: &str) -> Value
     })
 }
 
-struct Run {
+pub(crate) struct Run {
     pipeline: Pipeline,
     stream: Stream,
     pane: i64,
     offset: i64,
-    findings: Vec<Finding>,
-    decisions: Vec<Decision>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) decisions: Vec<Decision>,
 }
 
 impl Run {
-    fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         let config = configured(config);
         let mut stream = Stream(7);
         let reference: Vec<Value> = (0..10_000).map(|_| row(&mut stream, HEALTHY, START, "v1")).collect();
@@ -114,7 +114,7 @@ impl Run {
     }
 
     /// So many panes of `traffic` for each of `versions`.
-    fn panes(&mut self, count: i64, traffic: Traffic, versions: &[&str]) {
+    pub(crate) fn panes(&mut self, count: i64, traffic: Traffic, versions: &[&str]) {
         let partition = SourcePartition::new("t", 0);
         for _ in 0..count {
             for index in 0..ROWS {
@@ -143,7 +143,11 @@ impl Run {
         self.decisions.iter().filter(|it| it.policy == policy).map(|it| it.kind.name()).collect()
     }
 
-    fn of<'a>(&'a self, check: &'a str, scope: &'a str) -> impl DoubleEndedIterator<Item = &'a Finding> {
+    pub(crate) fn of<'a>(
+        &'a self,
+        check: &'a str,
+        scope: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a Finding> {
         self.findings.iter().filter(move |it| it.check == check && it.scope.to_string().starts_with(scope))
     }
 }

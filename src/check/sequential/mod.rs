@@ -9,6 +9,7 @@
 mod evidence;
 mod fit;
 mod limit;
+pub mod recompute;
 mod settings;
 mod slot;
 mod source;
