@@ -76,7 +76,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: profile::calibration::Error,
+        source: Box<profile::calibration::Error>,
     },
     /// The profile was made for another configuration of the model.
     #[error("models[{model}].profile: {path} was made for another configuration: {what}; make it anew with `plimsoll profile --model {model}`", path = .path.display())]
@@ -377,7 +377,7 @@ fn calibrate(
     let calibration = Calibration::read(&bytes).map_err(|source| Error::Calibration {
         model: name(),
         path: path.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     calibrate::apply(&calibration, &id, model.pane, checks, layout, profile);
     Ok(())

@@ -70,6 +70,13 @@ pub enum Scope {
     Model {},
 }
 
+impl Scope {
+    /// Whether it is a set of groups of which none was there.
+    pub fn is_nobody(&self) -> bool {
+        matches!(self, Self::Group { values, .. } if values.is_empty())
+    }
+}
+
 impl std::fmt::Display for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -54,6 +54,9 @@ struct KeyState {
     paid: bool,
     /// Start of the next pane that detectors step on; none before the first.
     next_step: Option<EventTime>,
+    /// Since when it takes no traffic: it keeps its place in the budget, and what its detectors have
+    /// gathered, until another version needs the place.
+    rested: Option<EventTime>,
     /// End of the last pane that the windows have come to; none before the first.
     served_until: Option<EventTime>,
     evaluated_until: Option<EventTime>,
@@ -67,9 +70,10 @@ impl KeyState {
             panes: BTreeMap::new(),
             windows: BTreeMap::new(),
             policies: machines(spec, key, past),
-            detectors: Detectors::new(&spec.slots),
+            detectors: detectors(spec, key),
             paid: false,
             next_step: None,
+            rested: None,
             rows: 0,
             newest: EventTime::MIN,
             served_until: None,
@@ -99,13 +103,19 @@ impl KeyState {
         if spec.slots.is_empty() {
             return;
         }
-        let first = match self.next_step {
-            Some(next) => next,
-            None => match self.panes.range(..end).next() {
-                Some((first, _)) => *first,
-                None => return,
-            },
+        let first = match (self.next_step, self.rested) {
+            (Some(next), None) => next,
+            // After a rest, the panes of the gap are left out: a step on nothing could only add to
+            // the evidence.
+            (next, _) => {
+                let from = next.unwrap_or(EventTime::MIN).min(end);
+                match self.panes.range(from..end).next() {
+                    Some((first, _)) => *first,
+                    None => return,
+                }
+            }
         };
+        self.rested = None;
         let mut start = if stepped > first { ceil(stepped, spec.pane) } else { first };
         let empty = Summary::new(&spec.layout);
         while start + spec.pane <= end {
@@ -116,13 +126,29 @@ impl KeyState {
         self.next_step = Some(start);
     }
 
-    /// Ends a version that takes no traffic: another one may have its place in the budget, and if it
-    /// comes back it begins anew.
-    fn rest(&mut self, key: &ModelKey, past: &[Decision]) {
+    /// Ends a version that takes no traffic since `end`: its policies begin anew if it comes back, and
+    /// another version may have its place in the budget. Until then it keeps what its detectors have
+    /// gathered: traffic that pauses every night must not make them forget every day.
+    fn rest(&mut self, key: &ModelKey, past: &[Decision], end: EventTime) {
         self.windows.clear();
         self.policies = machines(&self.spec, key, past);
-        self.detectors = Detectors::new(&self.spec.slots);
-        (self.paid, self.next_step) = (false, None);
+        if self.paid {
+            self.rested = Some(end);
+        } else {
+            self.detectors = detectors(&self.spec, key);
+            self.next_step = None;
+        }
+    }
+
+    /// Gives up its place in the budget.
+    fn leave(&mut self, key: &ModelKey) {
+        self.detectors = detectors(&self.spec, key);
+        (self.paid, self.next_step, self.rested) = (false, None, None);
+    }
+
+    /// Whether nothing is left of it but its detectors.
+    fn resting(&self) -> bool {
+        self.rested.is_some() && self.panes.is_empty() && self.dormant()
     }
 
     fn serves_still(&self, end: EventTime) -> bool {
@@ -135,6 +161,14 @@ type Service = (Option<Tenant>, ModelId, Segment);
 
 fn service(key: &ModelKey) -> Service {
     (key.tenant.clone(), key.model.clone(), key.segment.clone())
+}
+
+/// The detectors of a key that has shown nothing yet.
+fn detectors(spec: &ModelSpec, key: &ModelKey) -> Detectors {
+    match key.segment {
+        Segment::All => Detectors::new(&spec.slots),
+        Segment::Of { .. } => Detectors::of_segment(&spec.slots),
+    }
 }
 
 /// The policies of a key, as what was decided about it leaves them.
@@ -312,14 +346,14 @@ impl Evaluator {
         self.watermarks.advance()
     }
 
-    /// Every key that is kept, ordered.
+    /// Every key that is watched, ordered.
     pub fn live(&self) -> impl Iterator<Item = &ModelKey> {
-        self.keys.keys()
+        self.keys.iter().filter(|(_, state)| !state.resting()).map(|(key, _)| key)
     }
 
     /// Every key as it stands, ordered.
     pub fn keys(&self) -> impl Iterator<Item = KeyView<'_>> {
-        self.keys.iter().map(|(key, state)| KeyView {
+        self.keys.iter().filter(|(_, state)| !state.resting()).map(|(key, state)| KeyView {
             key,
             spec: &state.spec,
             rows: state.rows,
@@ -405,7 +439,7 @@ impl Evaluator {
             }
             if !state.serves(end) {
                 if state.served_until.take().is_some() {
-                    state.rest(key, &self.past);
+                    state.rest(key, &self.past, end);
                 }
                 continue;
             }
@@ -459,7 +493,10 @@ impl Evaluator {
             state.evaluated_until = Some(end);
             let findings: Vec<Arc<Finding>> = findings.into_iter().map(Arc::new).collect();
             for (policy, machine) in spec.policies.iter().zip(&mut state.policies) {
-                let step = Step { at: end, findings: &findings, traffic, live };
+                let asked = spec.checks.iter().filter(|check| {
+                    policy.checks.contains(&check.name) && (check.segments || key.segment == Segment::All)
+                });
+                let step = Step { at: end, findings: &findings, traffic, checks: asked.count(), live };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
                 // An evidence of a decision is in the audit log; here it would only take up memory.
@@ -474,16 +511,21 @@ impl Evaluator {
     }
 
     /// Gives versions that serve at `end` their places in the budget, first those that have one,
-    /// then by name, until there is none left. What comes beyond was not declared, and cannot act.
+    /// then by name, until there is none left but those of versions without traffic, which go in the
+    /// order in which they fell silent. What comes beyond was not declared, and cannot act.
     fn pay(&mut self, end: EventTime) {
         let mut taken: BTreeMap<(ModelId, Segment), u32> = BTreeMap::new();
         let mut waiting: Vec<ModelKey> = Vec::new();
+        let mut resting: BTreeSet<(ModelId, Segment, EventTime, ModelKey)> = BTreeSet::new();
         for (key, state) in &mut self.keys {
             if state.spec.slots.is_empty() || !declared(&state.spec, &key.segment) {
                 continue;
             }
             if state.paid {
                 *taken.entry((key.model.clone(), key.segment.clone())).or_default() += 1;
+                if let Some(since) = state.rested.filter(|_| !state.serves(end)) {
+                    resting.insert((key.model.clone(), key.segment.clone(), since, key.clone()));
+                }
             } else if state.serves(end) {
                 waiting.push(key.clone());
             }
@@ -492,12 +534,23 @@ impl Evaluator {
             let Some(state) = self.keys.get_mut(&key) else { continue };
             let live = state.spec.live;
             let places = live.versions.saturating_mul(live.tenants);
-            let taken = taken.entry((key.model, key.segment)).or_default();
-            if *taken < places {
-                *taken += 1;
+            let taken = taken.entry((key.model.clone(), key.segment.clone())).or_default();
+            let free = *taken < places;
+            let silent = || resting.iter().find(|it| it.0 == key.model && it.1 == key.segment).cloned();
+            let gone = if free { None } else { silent() };
+            if free || gone.is_some() {
                 state.paid = true;
                 // What it saw in shadow was not paid for.
-                state.detectors = Detectors::new(&state.spec.slots);
+                state.detectors = detectors(&state.spec, &key);
+            }
+            match gone {
+                Some(gone) => {
+                    resting.remove(&gone);
+                    if let Some(state) = self.keys.get_mut(&gone.3) {
+                        state.leave(&gone.3);
+                    }
+                }
+                None => *taken += u32::from(free),
             }
         }
     }
@@ -512,7 +565,7 @@ impl Evaluator {
             let needed = needed.unwrap_or(closed);
             state.panes = state.panes.split_off(&needed);
             let at_rest = state.policies.iter().all(PolicyMachine::at_rest);
-            !state.panes.is_empty() || !at_rest || state.serves_still(closed)
+            !state.panes.is_empty() || !at_rest || state.serves_still(closed) || state.rested.is_some()
         });
     }
 }

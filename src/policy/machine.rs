@@ -18,6 +18,8 @@ pub struct Step<'a> {
     pub findings: &'a [Arc<Finding>],
     /// Whether the version had any row in the windows of this policy's checks.
     pub traffic: bool,
+    /// How many of the policy's checks are asked of this version and segment.
+    pub checks: usize,
     /// False while windows from before a restart are gone through again: they fill the history,
     /// and what they led to was decided then.
     pub live: bool,
@@ -43,8 +45,9 @@ struct Known {
 pub struct PolicyMachine {
     /// Combined verdicts of the last windows, oldest first.
     history: VecDeque<Verdict>,
-    /// Each check's last verdict, under its own and under its clear bound.
-    last: BTreeMap<String, (Verdict, Verdict)>,
+    /// Each check's last verdict, under its own and under its clear bound; none where all of it was in
+    /// shadow.
+    last: BTreeMap<String, Option<(Verdict, Verdict)>>,
     incident: Option<Incident>,
     passes: usize,
     clears: usize,
@@ -109,8 +112,13 @@ impl PolicyMachine {
         if !self.take(spec, mine()) {
             return (self, Vec::new());
         }
-        let combined = combine(self.last.values().map(|(verdict, _)| *verdict));
-        let clear = combine(self.last.values().map(|(_, verdict)| *verdict));
+        // A check in shadow opens nothing, and so keeps nothing open. Where all of them are, nobody
+        // knows anything.
+        let known = || self.last.values().flatten();
+        let (combined, clear) = match known().next() {
+            Some(_) => (combine(known().map(|(own, _)| *own)), combine(known().map(|(_, clear)| *clear))),
+            None => (Verdict::Insufficient, Verdict::Insufficient),
+        };
         self.judged |= combined != Verdict::Insufficient;
         self.history.push_back(combined);
         while self.history.len() > spec.violate.n {
@@ -141,7 +149,11 @@ impl PolicyMachine {
                 self.open(step.at);
                 Some(decide(DecisionKind::Violated, step.at))
             }
-            None if !self.qualified && self.passes >= spec.qualify_windows => {
+            // A check that slides rarely and was not asked yet has not passed.
+            None if !self.qualified
+                && self.passes >= spec.qualify_windows
+                && self.last.len() >= step.checks =>
+            {
                 self.qualified = true;
                 Some(decide(DecisionKind::Qualified, step.at))
             }
@@ -160,7 +172,9 @@ impl PolicyMachine {
         (self, decision.into_iter().collect())
     }
 
-    /// Notes each check's verdict. Says whether every check that has one was asked at this point.
+    /// Notes each check's verdict. Says whether a step is due: every check that has one was asked at
+    /// this point, or a detector raised an alarm, which is said once and would be gone by the time
+    /// that checks which slide less often are asked.
     fn take<'a>(&mut self, spec: &PolicySpec, findings: impl Iterator<Item = &'a Arc<Finding>>) -> bool {
         let mut fresh: BTreeMap<&str, Option<(Verdict, Verdict)>> = BTreeMap::new();
         for finding in findings {
@@ -185,11 +199,12 @@ impl PolicyMachine {
             *entry = Some((combine([so_far, verdict]), combine([so_clear, clear])));
         }
         let asked = fresh.len();
+        let breach = fresh.values().flatten().any(|(verdict, _)| *verdict == Verdict::Breach);
+        let alarmed = spec.decide == Decide::Sequential && breach;
         for (check, verdicts) in fresh {
-            let nobody = (Verdict::Insufficient, Verdict::Insufficient);
-            self.last.insert(check.to_owned(), verdicts.unwrap_or(nobody));
+            self.last.insert(check.to_owned(), verdicts);
         }
-        asked == self.last.len()
+        alarmed || asked == self.last.len()
     }
 
     fn open(&mut self, since: EventTime) {
@@ -208,12 +223,14 @@ impl PolicyMachine {
     }
 }
 
-/// What a finding says to a policy; none where it runs in shadow, which moves nothing in either
-/// direction.
+/// What a finding says to a policy; none where it runs in shadow or has no slot, which moves nothing
+/// in either direction.
 fn said(decide: Decide, finding: &Finding) -> Option<Verdict> {
     match (decide, &finding.sequential) {
         (Decide::Window, _) => Some(finding.verdict.unwrap_or(Verdict::Insufficient)),
         (Decide::Sequential, Some(sequential)) => sequential.shadow.is_none().then_some(sequential.verdict),
+        // No group has rows: that is not knowing.
+        (Decide::Sequential, None) if finding.scope.is_nobody() => Some(Verdict::Insufficient),
         (Decide::Sequential, None) => None,
     }
 }
@@ -281,7 +298,7 @@ mod tests {
             sequential: None,
         };
         machine.take_up(EventTime::from_millis(second * 1000 - 1));
-        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, live };
+        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, checks: 1, live };
         let (next, decisions) = std::mem::take(machine).step(&spec(), &key(), step);
         *machine = next;
         decisions

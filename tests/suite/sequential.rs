@@ -4,12 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plimsoll::app::compile::{limits, topics};
 use plimsoll::app::pipeline::Pipeline;
+use plimsoll::check::sequential::{Detectors, PaneOf, Slot, Starts};
 use plimsoll::domain::sequential::{ComponentEvidence, Rule};
-use plimsoll::domain::{Decision, DecisionKind, Evidence, Finding, SourcePartition, Verdict};
+use plimsoll::domain::{Decision, DecisionKind, EventTime, Evidence, Finding, SourcePartition, Verdict};
 use plimsoll::ingest::source::{Assigned, RawRecord, SourceEvent};
+use plimsoll::sketch::Summary;
 use serde_json::{Value, json};
 
 use crate::checks::world::{configured, frozen};
@@ -310,4 +313,104 @@ fn adding_a_check_moves_thresholds_and_leaves_detectors_alone() {
     let (few, many) = (last(&few), last(&many));
     assert_eq!(few.log_e.unwrap().to_bits(), many.log_e.unwrap().to_bits());
     assert!(many.log_threshold > few.log_threshold && many.share < few.share);
+}
+
+#[test]
+fn an_alarm_acts_at_once_where_another_check_of_its_policy_slides_rarely() {
+    let config = CONFIG.replace(
+        "metric: psi, of: features, window: 5s, slide: 1s",
+        "metric: psi, of: features, window: 5s, slide: 5s",
+    );
+    let config = config.replace("checks: [nulls], ", "checks: [nulls, drift], ");
+    let mut run = Run::new(&config);
+    run.panes(31, HEALTHY, &["v1"]);
+    run.panes(1, Traffic { nulls: 0.9, ..HEALTHY }, &["v1"]);
+    run.panes(8, HEALTHY, &["v1"]);
+    let alarms: Vec<i64> = run
+        .of("nulls", "x")
+        .filter(|finding| evidence(finding).is_some())
+        .map(|finding| (finding.window.end.as_millis() - START) / 1000)
+        .collect();
+    assert_eq!(alarms, [32], "between two windows of the other check, and said once");
+    let violated = |it: &&Decision| it.policy == "complete" && it.kind == DecisionKind::Violated;
+    let at: Vec<i64> = run.decisions.iter().filter(violated).map(|it| it.at.as_millis() - START).collect();
+    assert_eq!(at, [32_000]);
+}
+
+#[test]
+fn a_check_in_shadow_keeps_no_incident_open_and_no_version_from_qualifying() {
+    let config = CONFIG.replace(
+        "      - {name: drift,",
+        "      - {name: more, metric: null_rate, of: [y], window: 5s, slide: 1s}\n      - {name: drift,",
+    );
+    let mut run = Run::new(&config.replace("checks: [nulls]", "checks: [nulls, more]"));
+    run.panes(30, HEALTHY, &["v1"]);
+    run.panes(5, Traffic { nulls: 0.5, ..HEALTHY }, &["v1"]);
+    run.panes(20, HEALTHY, &["v1"]);
+    assert!(run.of("more", "y").all(|finding| finding.sequential.as_ref().unwrap().shadow.is_some()));
+    assert_eq!(run.decided("complete"), ["qualified", "violated", "cleared", "qualified"]);
+    // Where all is in shadow, nothing is known, and that is no pass.
+    let mut run = Run::new(&config.replace("checks: [nulls]", "checks: [more]"));
+    run.panes(30, HEALTHY, &["v1"]);
+    assert_eq!(run.decided("complete"), Vec::<&str>::new());
+}
+
+#[test]
+fn a_version_whose_traffic_pauses_keeps_its_evidence_until_another_needs_its_place() {
+    let config = CONFIG.replace("    pane: 1s", "    live: {versions: 1}\n    pane: 1s");
+    let last = |run: &Run, check: &str, version: &str| {
+        let mut found = run.findings.iter().filter(|it| it.check == check && it.version.as_str() == version);
+        found.next_back().unwrap().sequential.clone().unwrap()
+    };
+    let mut run = Run::new(&config);
+    run.panes(40, HEALTHY, &["v1"]);
+    let before = last(&run, "nulls", "v1");
+    run.pane += 500;
+    run.panes(3, HEALTHY, &["v1"]);
+    let after = last(&run, "nulls", "v1");
+    assert!(run.findings.len() < 60 * 6, "the gap is not walked through: {}", run.findings.len());
+    assert!(after.panes > before.panes && after.panes < 100, "{} then {}", before.panes, after.panes);
+    let rows: u64 = last(&run, "ratio", "v1").groups.iter().map(|group| group.n).sum();
+    assert!(rows > 40 * ROWS as u64, "the sequence since the version was first seen: {rows}");
+
+    run.pane += 500;
+    run.panes(3, HEALTHY, &["v2"]);
+    assert_eq!(last(&run, "nulls", "v2").shadow, None, "a silent version gives way");
+    run.panes(3, HEALTHY, &["v1", "v2"]);
+    assert!(last(&run, "nulls", "v1").shadow.is_some(), "and waits when it is back");
+    run.panes(40, HEALTHY, &["v1"]);
+    let back = last(&run, "nulls", "v1");
+    assert_eq!(back.shadow, None);
+    assert!(back.panes < 46, "what it saw before it gave way is gone: {}", back.panes);
+}
+
+#[test]
+fn a_segment_value_steps_only_the_slots_that_are_asked_of_segments() {
+    let config = CONFIG.replace(
+        "    profile: given",
+        "    segments:\n      - {name: region, from: /region, values: [north, south]}\n    profile: given",
+    );
+    let config =
+        configured(&config.replace("tolerance: 0.02, direction: above", "tolerance: 0.02, segments: true"));
+    let mut stream = Stream(7);
+    let reference: Vec<Value> = (0..1_000).map(|_| row(&mut stream, HEALTHY, START, "v1")).collect();
+    let profiles = BTreeMap::from([("credit".to_owned(), frozen(&config, &reference))]);
+    let topics = topics(&config, &profiles).unwrap();
+    let spec = &topics[0].models[0];
+    let asked: Vec<&str> =
+        spec.slots.iter().filter(|slot| slot.segments).map(|slot| slot.name.as_str()).collect();
+    assert_eq!(asked, ["nulls"]);
+    let others: usize = spec.slots.iter().filter(|slot| !slot.segments).map(Slot::bets).sum();
+    let (mut whole, mut part) = (Detectors::new(&spec.slots), Detectors::of_segment(&spec.slots));
+    assert_eq!(whole.size() - part.size(), others * size_of::<f64>());
+
+    let slots: Vec<Slot> = spec.slots.iter().filter(|slot| !slot.segments).cloned().collect();
+    (whole, part) = (Detectors::new(&slots), Detectors::of_segment(&slots));
+    let (untouched, nothing) = (part.clone(), Summary::new(&spec.layout));
+    let pane = PaneOf::new(EventTime::from_millis(START), Duration::from_secs(1));
+    for detectors in [&mut whole, &mut part] {
+        detectors.step(&slots, pane, &nothing, &mut vec![Starts::default(); slots.len()], true);
+    }
+    assert_eq!(part, untouched);
+    assert_ne!(whole, Detectors::new(&slots));
 }

@@ -58,7 +58,8 @@ pub struct Tolerances {
 impl Tolerances {
     /// The tolerance of one component: what was stated by hand goes before what was calibrated.
     pub fn of(&self, scope: &str, part: Part, side: Side) -> Option<Extra> {
-        let value = scope.rsplit_once(':').map_or(scope, |(_, value)| value);
+        // A value may hold a colon itself.
+        let value = scope.split_once(':').map_or(scope, |(_, value)| value);
         let stated = self.stated.get(scope).or_else(|| self.stated.get(value)).copied().or(self.everywhere);
         match stated {
             Some(tolerance) => Some(Extra { tolerance, hourly: None }),
@@ -143,5 +144,20 @@ pub struct FalseAlarmBudget {
 impl Default for FalseAlarmBudget {
     fn default() -> Self {
         Self { count: 1.0, per: Duration::from_secs(28 * 86_400) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tolerance_is_found_by_the_whole_value_of_a_group_and_by_no_part_of_it() {
+        let stated = [("9:00-12:00", 0.01), ("00", 0.5)].map(|(name, it)| (name.to_owned(), it));
+        let tolerances = Tolerances { stated: BTreeMap::from(stated), ..Tolerances::default() };
+        let of = |scope: &str| tolerances.of(scope, Part::Whole, Side::Above).map(|extra| extra.tolerance);
+        assert_eq!(of("shift:9:00-12:00"), Some(0.01));
+        assert_eq!(of("shift:12:00"), None);
+        assert_eq!(of("shift:00"), Some(0.5));
     }
 }

@@ -45,6 +45,8 @@ pub struct Slot {
     /// What findings of it are found by: the scope as findings show it, and for a limit the attribute
     /// alone, because which groups are the extremes changes from window to window.
     pub key: String,
+    /// Whether it is there for each segment value too, and not for the whole alone.
+    pub segments: bool,
     /// How many copies of it the budget pays for: versions, tenants and segment values.
     pub copies: u32,
     /// Versions and tenants that may be live at once in one segment.
@@ -85,7 +87,7 @@ impl Slot {
         let mut slots: Vec<(&mut Self, Duration)> = slots.into_iter().collect();
         let total: f64 = slots.iter().map(|(slot, _)| slot.weight * f64::from(slot.copies)).sum();
         for (slot, pane) in &mut slots {
-            slot.fund(budget.count * slot.weight / total, budget.per, *pane);
+            slot.fund(budget.count * (slot.weight / total), budget.per, *pane);
         }
     }
 
@@ -225,6 +227,7 @@ impl Compiler<'_> {
             name: self.check.name.clone(),
             scope,
             key,
+            segments: self.check.segments,
             copies: live.versions.saturating_mul(live.tenants).saturating_mul(parts).max(1),
             live: live.versions.saturating_mul(live.tenants).max(1),
             weight: self.settings.weight,
@@ -325,6 +328,8 @@ impl Compiler<'_> {
         }
         if components.is_empty() {
             shadow = Some(match ends {
+                // A bound of 0 or 1 allows no bet: a single row beyond it says all there is to say.
+                _ if check.bound.is_some() => "its bound leaves nothing to bet on".to_owned(),
                 Some(_) => "its null leaves nothing to find".to_owned(),
                 None => "there is neither a reference nor a bound to hold it against".to_owned(),
             });

@@ -76,18 +76,31 @@ impl SlotState {
     fn new(slot: &Slot) -> Self {
         Self { detector: Detector::new(slot.bets()), sequence: None, alarm: None, fit: Fit::default() }
     }
+
+    fn unasked() -> Self {
+        Self { detector: Detector::new(0), sequence: None, alarm: None, fit: Fit::default() }
+    }
 }
 
 /// All detectors of one model version and segment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Detectors {
     states: Vec<SlotState>,
+    /// Whether they are about a segment value, of which only some slots are asked.
+    segment: bool,
 }
 
 impl Detectors {
-    /// Detectors that have seen nothing.
+    /// Detectors of a whole version that have seen nothing.
     pub fn new(slots: &[Slot]) -> Self {
-        Self { states: slots.iter().map(SlotState::new).collect() }
+        Self { states: slots.iter().map(SlotState::new).collect(), segment: false }
+    }
+
+    /// Detectors of one segment value that have seen nothing. Slots that are not asked of segments
+    /// hold no state and take no step.
+    pub fn of_segment(slots: &[Slot]) -> Self {
+        let state = |slot: &Slot| if slot.segments { SlotState::new(slot) } else { SlotState::unasked() };
+        Self { states: slots.iter().map(state).collect(), segment: true }
     }
 
     /// One pane, once, in order. `starts` are those of all versions of the model, one per slot;
@@ -103,6 +116,9 @@ impl Detectors {
         let mut readings = Vec::new();
         let mut alarmed: Vec<usize> = Vec::new();
         for (index, (slot, starts)) in slots.iter().zip(starts).enumerate() {
+            if self.segment && !slot.segments {
+                continue;
+            }
             let state = &mut self.states[index];
             let evidence = match &slot.watch {
                 Watch::Components { .. } => step_components(slot, state, pane, summary, &mut readings),

@@ -300,7 +300,7 @@ pub struct Check {
     /// Confidence of intervals, between 0.5 and 1.
     #[serde(default = "ninety_nine")]
     pub confidence: f64,
-    /// Sequential policies: the check's share of the false-alarm budget, relative to the others; above 0.
+    /// Sequential policies: the check's share of the false-alarm budget, relative to the others; 0.000001 to 1000000.
     #[serde(default = "one")]
     pub weight: f64,
     /// Sequential policies, rates and means: which way is watched. Default: the one that the bound forbids, else the one in which the metric gets worse (`both` for selection rates).

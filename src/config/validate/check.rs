@@ -345,10 +345,11 @@ impl Asked<'_> {
         if !(raw.confidence > 0.5 && raw.confidence < 1.0) {
             report.error(&path.key("confidence"), format!("{} is not between 0.5 and 1", raw.confidence));
         }
-        if !(raw.weight > 0.0 && raw.weight.is_finite()) {
+        // Far apart, weights would leave shares that no number can hold.
+        if !(1e-6..=1e6).contains(&raw.weight) {
             report.error(
                 &path.key("weight"),
-                "must be above 0; to spend nothing on a check, let no sequential policy follow it",
+                "must be from 0.000001 to 1000000; to spend nothing on a check, let no sequential policy follow it",
             );
         }
     }

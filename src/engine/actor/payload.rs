@@ -26,12 +26,12 @@ fn breach(finding: &Finding, decide: Decide) -> bool {
 
 /// At most `limit` bytes of `findings` as JSON, what led to the decision first, else in their order;
 /// and how many were left out.
-fn fitting<'a>(
-    findings: &'a [Finding],
+fn fitting(
+    findings: &[Finding],
     decide: Decide,
     limit: usize,
     size: impl Fn(&Finding) -> usize,
-) -> (Vec<&'a Finding>, u64) {
+) -> (Vec<&Finding>, u64) {
     let total: usize = findings.iter().map(&size).sum();
     if total <= limit {
         return (findings.iter().collect(), 0);

@@ -260,7 +260,7 @@ fn direction_and_tolerance_fit_what_is_watched() {
         ("metric: psi, tolerance: many", "tolerance: must be a number or a mapping, not text"),
         (
             "metric: null_rate, weight: 0",
-            "weight: must be above 0; to spend nothing on a check, let no sequential policy follow it",
+            "weight: must be from 0.000001 to 1000000; to spend nothing on a check, let no sequential policy follow it",
         ),
     ] {
         assert_eq!(check(keys).unwrap_err(), format!("models[0].checks[0].{wrong}"), "{keys}");
