@@ -126,18 +126,17 @@ pub fn estimate_for(sampling: Sampling, panes: &[Pane], bound: f64, hourly: bool
     let sd = variance.max(0.0).sqrt();
     let cycle = (levels.highest() - bound).max(0.0);
     let hourly = hourly.then(|| {
-        let mut own = [(0.0, 0.0); 168];
-        for pane in panes.iter().filter(|pane| pane.n > 0.0 && pane.hour < 168) {
-            own[pane.hour].0 += pane.sum;
-            own[pane.hour].1 += pane.n;
+        let mut rows = [0.0; 168];
+        for pane in panes.iter().filter(|pane| pane.hour < 168) {
+            rows[pane.hour] += pane.n;
         }
         let mut hour = 0;
         levels.allowed().map(|mean| {
             // An hour that showed nothing supports no null of nothing: with `n` rows without an event, a
             // rate of 3/n is still likely enough (the rule of three).
-            let (sum, n) = own[hour];
+            let least = 3.0 / (rows[hour] + 3.0);
             hour += 1;
-            mean.map(|mean| mean.max((sum + 3.0) / (n + 3.0)) - bound + SPREAD * sd)
+            mean.map(|mean| mean.max(least) - bound + SPREAD * sd)
         })
     });
     let tolerance = match &hourly {
