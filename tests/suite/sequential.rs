@@ -414,3 +414,30 @@ fn a_segment_value_steps_only_the_slots_that_are_asked_of_segments() {
     assert_eq!(part, untouched);
     assert_ne!(whole, Detectors::new(&slots));
 }
+
+#[test]
+fn the_division_of_the_budget_is_printed_slot_by_slot_and_adds_up() {
+    let config = configured(CONFIG);
+    let reference: Vec<Value> = {
+        let mut stream = Stream(7);
+        (0..1_000).map(|_| row(&mut stream, HEALTHY, START, "v1")).collect()
+    };
+    let profiles = BTreeMap::from([("credit".to_owned(), frozen(&config, &reference))]);
+    let models: Vec<_> = topics(&config, &profiles).unwrap().remove(0).models;
+    let slots = &models[0].slots;
+    let spent: f64 = slots.iter().map(|slot| slot.budget.share * f64::from(slot.copies)).sum();
+    assert!((spent - 1.0).abs() < 1e-12, "{spent}");
+    let text = plimsoll::app::budget::division(&config, &models);
+    for slot in slots {
+        let name = format!("credit/{} {}", slot.name, slot.key);
+        let line =
+            text.lines().find(|line| line.starts_with(&name)).unwrap_or_else(|| panic!("{name}: {text}"));
+        assert!(line.contains(&format!("{:.6}", slot.budget.share)), "{line}");
+        assert_eq!(
+            line.contains("no, in shadow: it was never calibrated"),
+            name.ends_with("drift y"),
+            "{line}"
+        );
+    }
+    assert!(text.starts_with("false-alarm budget: on average at most 1 in 1day"), "{text}");
+}

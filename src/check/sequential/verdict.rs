@@ -144,11 +144,12 @@ fn inside(
     let within = match (source, slot.null_range(), finding.interval) {
         (Source::Slower { .. }, ..) => finding.verdict == Some(Verdict::Pass),
         // A bound on PSI may be far wider than the null. Were it enough, a small shift that lasts would
-        // clear and alarm by turns.
-        (Source::Cells { .. }, ..) => {
-            let kept = check.bound.is_none() || finding.verdict == Some(Verdict::Pass);
-            kept && every_cell_inside(slot, check, summary)
+        // clear and alarm by turns; were every cell's interval needed as well, few windows would have
+        // the rows for it.
+        (Source::Cells { .. }, ..) if check.bound.is_some() => {
+            finding.verdict == Some(Verdict::Pass) && every_cell_inside(slot, summary, None)
         }
+        (Source::Cells { .. }, ..) => every_cell_inside(slot, summary, Some(check.confidence)),
         (_, Some([low, high]), Some(interval)) => low <= interval[0] && interval[1] <= high,
         _ => false,
     };
@@ -159,15 +160,19 @@ fn inside(
     }
 }
 
-/// Wilson's upper end of every component, at the check's error over all of them, against its null.
-fn every_cell_inside(slot: &Slot, check: &CheckSpec, summary: &Summary) -> bool {
+/// Every component against its null: its share in the window or, at a `confidence` over all of them,
+/// Wilson's upper end of it.
+fn every_cell_inside(slot: &Slot, summary: &Summary, confidence: Option<f64>) -> bool {
     let mut readings = Vec::new();
     slot.read(summary, &mut readings);
-    let confidence = 1.0 - (1.0 - check.confidence) / readings.len().max(1) as f64;
+    let each = confidence.map(|confidence| 1.0 - (1.0 - confidence) / readings.len().max(1) as f64);
     let inside = |(component, reading): (&crate::stats::edetector::Component, &Reading)| {
         let widest = component.hourly.iter().flatten().copied().fold(component.null, f64::max);
-        interval::wilson(reading.sum as u64, reading.n as u64, confidence)
-            .is_some_and(|interval| interval.high <= widest)
+        let end = match each {
+            Some(each) => interval::wilson(reading.sum as u64, reading.n as u64, each).map(|it| it.high),
+            None => (reading.n > 0.0).then(|| reading.sum / reading.n),
+        };
+        end.is_some_and(|end| end <= widest)
     };
     slot.components().iter().zip(&readings).all(inside)
 }
