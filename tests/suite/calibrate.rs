@@ -23,6 +23,7 @@ use plimsoll::stats::edetector::{Detector, Part, Side, threshold};
 use serde_json::{Value, json};
 
 use super::replay::Stage;
+use crate::support::Stream;
 
 /// A Monday, 00:00 UTC.
 pub(super) const START: i64 = 1_704_067_200_000;
@@ -53,19 +54,6 @@ models:
       - {name: ratio, metric: selection_rate_ratio, window: 1h, bound: ">= 0.8"}
       - {name: volume, metric: traffic_volume, window: 1h}
 "#;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream.
-pub(super) struct Stream(pub(super) u64);
-
-impl Stream {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 /// A healthy row at `at`: 10 % nulls on average, 4 % more or less with the hour.
 pub(super) fn row(stream: &mut Stream, at: i64, version: &str) -> Value {

@@ -16,6 +16,7 @@ use plimsoll::sketch::Summary;
 use serde_json::{Value, json};
 
 use crate::checks::world::{configured, frozen};
+use crate::support::Stream;
 
 /// Wall time of the tests, near their event times.
 const NOW: i64 = 1_800_000_000_000;
@@ -53,19 +54,6 @@ policies:
   - {name: fair, model: credit, checks: [ratio], decide: sequential, clear: {windows: 2}}
   - {name: level, model: credit, checks: [rate], decide: sequential}
 "#;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream.
-struct Stream(u64);
-
-impl Stream {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 /// How the rows of a pane are drawn.
 #[derive(Clone, Copy)]

@@ -23,6 +23,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::checks::world::World;
+use crate::support::Stream;
 
 /// First event time, and the wall time of the first second.
 const START: i64 = 1_799_999_400_000;
@@ -80,18 +81,7 @@ policies:
   - {name: level, model: credit, checks: [rate], decide: sequential}
 "#;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream.
-struct Stream(u64);
-
 impl Stream {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     fn below(&mut self, most: usize) -> usize {
         (self.uniform() * most as f64) as usize
     }

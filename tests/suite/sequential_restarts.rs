@@ -21,6 +21,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::checks::world::{configured, frozen};
+use crate::support::Stream;
 
 const NOW: i64 = 1_800_000_000_000;
 const START: i64 = 1_799_999_400_000;
@@ -53,18 +54,7 @@ policies:
   - {name: all, model: credit, checks: [nulls, drift, ratio, rate], decide: sequential}
 "#;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream.
-struct Stream(u64);
-
 impl Stream {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     /// A draw from a distribution on 0, 1, ... with these cumulative probabilities.
     fn draw(&mut self, cumulative: &[f64]) -> u64 {
         let u = self.uniform();

@@ -1,22 +1,12 @@
 //! Promises about chance, held against draws of a fixed stream: coverage of intervals, levels under
 //! no change, rates of false alarms.
 
+use crate::support::Stream;
 use plimsoll::stats::divergence as d;
 use plimsoll::stats::fairness::Rate;
 use plimsoll::stats::{ecdf, fairness, special};
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a fixed stream, so that a simulation is one number.
-struct Stream(u64);
-
 impl Stream {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     fn multinomial(&mut self, n: u64, shares: &[f64]) -> Vec<u64> {
         let mut below = 0.0;
         let ends: Vec<f64> = shares
