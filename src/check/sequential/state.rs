@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::evidence;
 use super::fit::Fit;
 use super::slot::{Slot, Watch};
-use crate::domain::sequential::{Moved, Rule};
+use crate::domain::sequential::Moved;
 use crate::domain::{EventTime, Evidence, Window};
 use crate::sketch::Summary;
 use crate::stats::edetector::{Detector, Reading};
@@ -130,8 +130,10 @@ impl Detectors {
                 alarmed.push(index);
             }
         }
-        for index in alarmed {
-            let moved = self.moved(slots, slots[index].check);
+        // Read before any detector starts again, so that no alarm hides another.
+        let moved: Vec<Vec<Moved>> =
+            alarmed.iter().map(|index| self.moved(slots, slots[*index].check)).collect();
+        for (index, moved) in alarmed.into_iter().zip(moved) {
             if let Some(alarm) = self.states[index].alarm.as_mut().filter(|alarm| alarm.pane == pane.window) {
                 alarm.moved = moved;
             }
@@ -224,11 +226,4 @@ fn step_limit(
         state.sequence = None;
     }
     alarm
-}
-
-impl Evidence {
-    /// Whether a detector raised it, which then starts again.
-    pub fn of_detector(&self) -> bool {
-        self.rule == Rule::EDetector
-    }
 }

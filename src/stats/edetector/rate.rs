@@ -1,6 +1,5 @@
 //! Components for a rate, or for the mean of values in [0, 1]: one side or both.
 
-use super::null::Ends;
 use super::{Component, Part, Side, rate_bets};
 
 /// The null of one side: the reference's end, what is added to it, and a stated limit.
@@ -54,11 +53,4 @@ pub(super) fn component_of(
         hourly,
         bets,
     })
-}
-
-/// Both sides of a rate of which the reference shows the ends, each with the same tolerance.
-pub fn around(ends: Ends, tolerance: f64) -> Vec<Component> {
-    let side =
-        |side, end| component(side, &Allowed { reference: Some(end), tolerance, ..Allowed::default() });
-    [side(Side::Above, ends.high), side(Side::Below, ends.low)].into_iter().flatten().collect()
 }
