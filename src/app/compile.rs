@@ -1,9 +1,13 @@
 //! From a validated configuration and its reference profiles to what the engine runs: schemas,
 //! mappings, cells, checks with their targets resolved to indexes.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use error::Error;
 
 use super::pipeline::TopicSpec;
 use super::{budget, calibrate};
@@ -16,13 +20,13 @@ use crate::ingest::decoder::Limits;
 use crate::ingest::mapping::{FieldSource, ModelMapping, TopicMapping};
 use crate::ingest::time::TimeUnit;
 use crate::policy::{KOfN, PolicySpec};
-use crate::profile::{self, Calibration, Options, Profile, bare_layout};
+use crate::profile::{Calibration, Options, Profile, bare_layout};
 use crate::record::{Column, Kind, RecordSchema, Role};
 use crate::sketch::code::Coder;
 use crate::sketch::layout::ANOMALY;
 use crate::sketch::{AnomalyCoder, ColumnLayout, Layout};
 use crate::stats::forest;
-use crate::window::{WindowSpec, spec};
+use crate::window::WindowSpec;
 
 /// Categories with a cell of their own, and groups or segment values that a profile takes from the
 /// reference where the configuration declares none.
@@ -30,88 +34,6 @@ const CATEGORIES: usize = 50;
 const GROUPS: usize = 20;
 /// Groups of one intersection: every pane of every version holds six counts for each.
 const MOST_GROUPS: usize = 1_000;
-
-/// Why a model cannot run as it is configured. Each names the model, and what to change.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A reference profile cannot be read.
-    #[error("models[{model}].profile: cannot read {path}; make it with `plimsoll profile --model {model}`", path = .path.display())]
-    Read {
-        /// The model.
-        model: String,
-        /// The profile's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is no profile that can be used.
-    #[error("models[{model}].profile: {path}", path = .path.display())]
-    Profile {
-        /// The model.
-        model: String,
-        /// The profile's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: profile::Error,
-    },
-    /// A calibration cannot be read.
-    #[error("models[{model}].calibration: cannot read {path}", path = .path.display())]
-    CalibrationRead {
-        /// The model.
-        model: String,
-        /// The calibration's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is no calibration that can be used.
-    #[error("models[{model}].calibration: {path}", path = .path.display())]
-    Calibration {
-        /// The model.
-        model: String,
-        /// The calibration's file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<profile::calibration::Error>,
-    },
-    /// The profile was made for another configuration of the model.
-    #[error("models[{model}].profile: {path} was made for another configuration: {what}; make it anew with `plimsoll profile --model {model}`", path = .path.display())]
-    Mismatch {
-        /// The model.
-        model: String,
-        /// The profile's file.
-        path: PathBuf,
-        /// What differs.
-        what: String,
-    },
-    /// A window that the panes do not make.
-    #[error("models[{model}].checks[{check}]")]
-    Window {
-        /// The model.
-        model: String,
-        /// The check.
-        check: String,
-        /// Why.
-        #[source]
-        source: spec::Error,
-    },
-    /// An intersection with more groups than can be counted.
-    #[error(
-        "models[{model}].intersections: `{name}` has {groups} groups, and at most {MOST_GROUPS} are counted; declare fewer `values`"
-    )]
-    TooManyGroups {
-        /// The model.
-        model: String,
-        /// The intersection.
-        name: String,
-        /// Its groups.
-        groups: usize,
-    },
-}
 
 /// A model's columns, and where they are found, before any profile.
 #[derive(Clone, Debug)]

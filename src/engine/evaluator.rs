@@ -2,22 +2,26 @@
 //! deterministic state machine over the messages it is given: no clock, no I/O, and the order of
 //! what it says depends on nothing but event time and names.
 
+mod key;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use key::{KeyState, detectors};
+
 use super::message::{PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
-use crate::check::sequential::{Detectors, PaneOf, Starts};
+use crate::check::sequential::Starts;
 use crate::domain::{
     Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict,
     Version, open_incidents,
 };
 use crate::policy::identity::decision_id;
-use crate::policy::{PolicyMachine, PolicySpec, Step};
+use crate::policy::{PolicyMachine, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
 
@@ -41,142 +45,11 @@ pub enum Merged {
     Foreign,
 }
 
-#[derive(Debug)]
-struct KeyState {
-    spec: Arc<ModelSpec>,
-    panes: BTreeMap<EventTime, Summary>,
-    windows: BTreeMap<WindowSpec, SlidingWindow<Summary>>,
-    policies: Vec<PolicyMachine>,
-    rows: u64,
-    newest: EventTime,
-    detectors: Detectors,
-    /// Whether the budget pays for this version; else its detectors run in shadow.
-    paid: bool,
-    /// Start of the next pane that detectors step on; none before the first.
-    next_step: Option<EventTime>,
-    /// Since when it takes no traffic: it keeps its place in the budget, and what its detectors have
-    /// gathered, until another version needs the place.
-    rested: Option<EventTime>,
-    /// End of the last pane that the windows have come to; none before the first.
-    served_until: Option<EventTime>,
-    evaluated_until: Option<EventTime>,
-}
-
-impl KeyState {
-    /// A key that has shown nothing yet; `past` are the decisions about all keys.
-    fn new(spec: &Arc<ModelSpec>, key: &ModelKey, past: &[Decision]) -> Self {
-        Self {
-            spec: Arc::clone(spec),
-            panes: BTreeMap::new(),
-            windows: BTreeMap::new(),
-            policies: machines(spec, key, past),
-            detectors: detectors(spec, key),
-            paid: false,
-            next_step: None,
-            rested: None,
-            rows: 0,
-            newest: EventTime::MIN,
-            served_until: None,
-            evaluated_until: None,
-        }
-    }
-
-    /// Whether windows that end at `end` are asked about this key: from its first row on, until its
-    /// last is as far back as its policies look, and as long as it has an open incident. Rows behind
-    /// `end` change nothing, so that it does not matter how far reading is ahead.
-    fn serves(&mut self, end: EventTime) -> bool {
-        let last = self.panes.range(..end).next_back().map(|(start, _)| *start + self.spec.pane);
-        self.served_until = self.served_until.max(last);
-        self.serves_still(end) || self.policies.iter().any(|machine| machine.incident().is_some())
-    }
-
-    /// Whether no window is about it until its next row.
-    fn dormant(&self) -> bool {
-        self.served_until.is_none() && self.policies.iter().all(PolicyMachine::at_rest)
-    }
-
-    /// Steps the detectors on every pane that ends by `end`, each once and in order. Panes up to
-    /// `stepped` were stepped on before a restart: what is lost with their state is power, and
-    /// stepping on them again would spend the budget twice.
-    fn step(&mut self, end: EventTime, stepped: EventTime, starts: &mut [Starts]) {
-        let spec = Arc::clone(&self.spec);
-        if spec.slots.is_empty() {
-            return;
-        }
-        let first = match (self.next_step, self.rested) {
-            (Some(next), None) => next,
-            // After a rest, the panes of the gap are left out: a step on nothing could only add to
-            // the evidence.
-            (next, _) => {
-                let from = next.unwrap_or(EventTime::MIN).min(end);
-                match self.panes.range(from..end).next() {
-                    Some((first, _)) => *first,
-                    None => return,
-                }
-            }
-        };
-        self.rested = None;
-        let mut start = if stepped > first { ceil(stepped, spec.pane) } else { first };
-        let empty = Summary::new(&spec.layout);
-        while start + spec.pane <= end {
-            let pane = self.panes.get(&start).unwrap_or(&empty);
-            self.detectors.step(&spec.slots, PaneOf::new(start, spec.pane), pane, starts, self.paid);
-            start = start + spec.pane;
-        }
-        self.next_step = Some(start);
-    }
-
-    /// Ends a version that takes no traffic since `end`: its policies begin anew if it comes back, and
-    /// another version may have its place in the budget. Until then it keeps what its detectors have
-    /// gathered: traffic that pauses every night must not make them forget every day.
-    fn rest(&mut self, key: &ModelKey, past: &[Decision], end: EventTime) {
-        self.windows.clear();
-        self.policies = machines(&self.spec, key, past);
-        if self.paid {
-            self.rested = Some(end);
-        } else {
-            self.detectors = detectors(&self.spec, key);
-            self.next_step = None;
-        }
-    }
-
-    /// Gives up its place in the budget.
-    fn leave(&mut self, key: &ModelKey) {
-        self.detectors = detectors(&self.spec, key);
-        (self.paid, self.next_step, self.rested) = (false, None, None);
-    }
-
-    /// Whether nothing is left of it but its detectors.
-    fn resting(&self) -> bool {
-        self.rested.is_some() && self.panes.is_empty() && self.dormant()
-    }
-
-    fn serves_still(&self, end: EventTime) -> bool {
-        self.served_until.is_some_and(|until| until + self.spec.memory() >= end)
-    }
-}
-
 /// What versions take over from each other: a tenant's model, or one segment of it.
 type Service = (Option<Tenant>, ModelId, Segment);
 
 fn service(key: &ModelKey) -> Service {
     (key.tenant.clone(), key.model.clone(), key.segment.clone())
-}
-
-/// The detectors of a key that has shown nothing yet.
-fn detectors(spec: &ModelSpec, key: &ModelKey) -> Detectors {
-    match key.segment {
-        Segment::All => Detectors::new(&spec.slots),
-        Segment::Of { .. } => Detectors::of_segment(&spec.slots),
-    }
-}
-
-/// The policies of a key, as what was decided about it leaves them.
-fn machines(spec: &ModelSpec, key: &ModelKey, past: &[Decision]) -> Vec<PolicyMachine> {
-    let of = |policy: &PolicySpec| {
-        PolicyMachine::restored(past.iter().filter(|past| past.policy == policy.name && past.key == *key))
-    };
-    spec.policies.iter().map(of).collect()
 }
 
 /// One key as it stands.
@@ -206,6 +79,8 @@ pub struct Evaluator {
     closed: EventTime,
     /// Windows that end up to here were given out before a restart.
     given_out: EventTime,
+    /// Detectors had come to here before a restart.
+    stepped: EventTime,
     /// Panes that start before this are incomplete after a restart.
     complete_from: EventTime,
     /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
@@ -225,6 +100,7 @@ impl Evaluator {
             watermarks: Watermarks::default(),
             closed: EventTime::MIN,
             given_out: EventTime::MIN,
+            stepped: EventTime::MIN,
             complete_from: EventTime::MIN,
             past: Vec::new(),
             starts: BTreeMap::new(),
@@ -242,6 +118,12 @@ impl Evaluator {
         past: Vec<Decision>,
     ) {
         self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
+        if self.given_out != EventTime::MIN {
+            // The last window end before it, any model's, because all of them step together.
+            let windows = self.models.values().flat_map(|model| model.windows());
+            let ends = windows.map(|window| self.given_out.floor(window.slide()));
+            self.stepped = ends.max().unwrap_or(self.given_out);
+        }
         self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
         for open in open_incidents(&past) {
             let follows = |spec: &&Arc<ModelSpec>| {
@@ -426,11 +308,7 @@ impl Evaluator {
             }
         }
         self.pay(end);
-        // Detectors had come to the last window end before what was given out; any model's, because all
-        // of them step together.
-        let windows = self.models.values().flat_map(|model| model.windows());
-        let stepped = windows.map(|window| self.given_out.floor(window.slide())).max();
-        let stepped = stepped.filter(|_| self.given_out != EventTime::MIN).unwrap_or(EventTime::MIN);
+        let stepped = self.stepped;
         let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
@@ -590,12 +468,6 @@ fn unpaid(spec: &ModelSpec, key: &ModelKey) -> String {
         "the false-alarm budget pays for {} live versions of {} tenants, and they are all taken",
         live.versions, live.tenants
     )
-}
-
-/// The first multiple of `width` that is not before `time`.
-fn ceil(time: EventTime, width: Duration) -> EventTime {
-    let floor = time.floor(width);
-    if floor == time { floor } else { floor + width }
 }
 
 /// The unit of event time.
