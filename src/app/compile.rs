@@ -260,6 +260,7 @@ fn compile(
         coder,
         schema,
         profile,
+        layout_id: layout.id(),
         layout,
         pane: model.pane,
         checks,

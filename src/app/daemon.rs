@@ -1,6 +1,6 @@
-//! The loop of a running daemon: records in, findings and decisions out, offsets last. One thread
-//! does it all, so that its order is plain: a decision is durable before its findings are given out,
-//! and both before the offsets move past the records that led to them.
+//! All stages in one process with nothing in between, for the demo: records in, findings and decisions
+//! out. One thread does it all, so that its order is plain: a decision is durable before its findings
+//! are given out. It keeps nothing and cannot be restarted; `plimsoll run` joins the stages by Kafka.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,6 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const EVALUATE_EVERY: Duration = Duration::from_millis(100);
 /// How often the picture for metrics and API is renewed.
 const PUBLISH_EVERY: Duration = Duration::from_millis(250);
-/// How long findings and dead letters may take to reach the broker before offsets stay where they are.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for calls that are under way when the daemon stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -49,23 +47,13 @@ pub struct Surroundings {
     pub commit_interval: Duration,
 }
 
-/// Why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was asked to.
-    Stopped,
-    /// Partitions were taken away: build a new pipeline from the committed offsets.
-    Interrupted,
-}
-
 /// Timers of the loop.
 struct Due {
     evaluate: Instant,
     publish: Instant,
-    commit: Instant,
 }
 
-/// Serves until it is asked to stop or loses partitions.
+/// Serves until it is asked to stop.
 ///
 /// # Errors
 /// When the source or the audit log cannot go on.
@@ -75,18 +63,13 @@ pub fn serve<S: Source, K: Sink>(
     pipeline: &mut Pipeline,
     acting: &mut Acting,
     around: &Surroundings,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<()> {
     let start = Instant::now();
-    let mut due = Due { evaluate: start, publish: start, commit: start + around.commit_interval };
+    let mut due = Due { evaluate: start, publish: start };
     loop {
         let stopping = around.stop.load(Ordering::Relaxed);
         if !stopping {
             take(source, sink, pipeline, around)?;
-        }
-        if pipeline.interrupted() {
-            // Before another window is judged: it would lack the rows of what was taken away.
-            around.readiness.unmet(READING, "partitions were taken away; reading begins again");
-            return Ok(Ended::Interrupted);
         }
         let now = Instant::now();
         if stopping || now >= due.evaluate {
@@ -94,10 +77,6 @@ pub fn serve<S: Source, K: Sink>(
             due.evaluate = now + EVALUATE_EVERY;
         }
         acting.tick(now_millis())?;
-        if stopping || now >= due.commit {
-            commit(source, sink, pipeline, around)?;
-            due.commit = now + around.commit_interval;
-        }
         if stopping || now >= due.publish {
             let view = pipeline.view(now_millis(), &source.lag(), acting.views());
             around.telemetry.publish(Arc::new(view));
@@ -107,7 +86,7 @@ pub fn serve<S: Source, K: Sink>(
             finish_calls(acting)?;
             let view = pipeline.view(now_millis(), &source.lag(), acting.views());
             around.telemetry.publish(Arc::new(view));
-            return Ok(Ended::Stopped);
+            return Ok(());
         }
     }
 }
@@ -273,39 +252,6 @@ fn alarm(finding: &Finding, decisions: &[Decision], telemetry: &Telemetry) {
     let opens =
         |decision: &Decision| decision.kind == DecisionKind::Violated && decision.evidence.contains(finding);
     if decisions.iter().any(opens) { say!(warn) } else { say!(info) }
-}
-
-fn commit<S: Source, K: Sink>(
-    source: &mut S,
-    sink: &mut K,
-    pipeline: &mut Pipeline,
-    around: &Surroundings,
-) -> anyhow::Result<()> {
-    if let Err(error) = sink.flush(FLUSH_TIMEOUT) {
-        around.telemetry.sink_error(telemetry::Sink::Findings, SinkError::Timeout);
-        if !K::is_passing(&error) {
-            // Something was given up. Only a start from the committed offsets gives it out again.
-            return Err(error).context("findings or rejected records were not delivered");
-        }
-        tracing::warn!(error = &error as &dyn std::error::Error, "findings are not out yet; offsets stay");
-        return Ok(());
-    }
-    let commits = pipeline.commits();
-    if commits.is_empty() {
-        return Ok(());
-    }
-    let seconds = now_millis() as f64 / 1000.0;
-    match source.commit(&commits) {
-        Ok(()) => around.telemetry.commit(true, seconds),
-        Err(error) => {
-            around.telemetry.commit(false, seconds);
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "offsets could not be committed; trying again"
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Waits a little for calls that are under way, so that their outcome is in the log. One that takes

@@ -98,7 +98,7 @@ impl std::fmt::Display for Report {
         let named = |counts: &BTreeMap<&'static str, u64>| {
             list(&mut counts.iter().map(|(name, count)| ((*name).to_owned(), *count)))
         };
-        let Accounting { records, used, late, rejected, rows, late_rows } = self.accounting;
+        let Accounting { records, used, late, rejected, rows, late_rows, lost: _ } = self.accounting;
         writeln!(f, "records    {records} in = {used} used + {late} late + {rejected} rejected")?;
         writeln!(f, "rows       {rows}, of which {late_rows} late")?;
         if rejected > 0 {
@@ -146,7 +146,7 @@ pub fn replay(
     let mut sink = Lines::new(findings, letters, Keep { key: false, value_bytes });
 
     let mut source = FileSource::new(&topic.name, &options.inputs, options.row_time);
-    let mut pipeline = Pipeline::new(vec![topic], file_limits(config), Vec::new());
+    let mut pipeline = Pipeline::new(vec![topic], file_limits(config));
     let mut report = Report { files: vec![findings_path, decisions_path, letters_path], ..Report::default() };
     let mut failed = None;
     let mut shown = Instant::now();
@@ -171,8 +171,6 @@ pub fn replay(
             return Err(error).context("cannot write dead letters");
         }
         let evaluated = pipeline.evaluate(now);
-        // Nothing is committed; this forgets where windows that have closed began.
-        pipeline.commits();
         for finding in &evaluated.findings {
             let verdict = finding.verdict.map_or("shown", Verdict::name);
             *report.findings.entry(verdict).or_default() += 1;

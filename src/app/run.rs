@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::acting::Acting;
 use super::clock::now_millis;
-use super::daemon::{self, Ended, READING, Surroundings};
+use super::daemon::{self, READING, Surroundings};
 use super::pipeline::{Pipeline, TopicSpec};
 use super::{compile, wiring};
 use crate::api::{self, Readiness};
@@ -28,8 +28,6 @@ use crate::telemetry::Telemetry;
 /// that a signal to stop is heard in between; and how often it is asked.
 const START_TIMEOUT: Duration = Duration::from_millis(1_500);
 const START_ATTEMPTS: u32 = 20;
-/// Pause before reading begins again after partitions were taken away.
-const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a running daemon is started with.
 #[derive(Debug)]
@@ -115,7 +113,7 @@ impl<'a> Daemon<'a> {
         if !self.ensure_topics()? {
             return Ok(());
         }
-        let (mut acting, mut past) = self.open_audit()?;
+        let (mut acting, _) = self.open_audit()?;
         self.readiness.met("audit");
         let mut sink = Producer::new(&wiring::producer(self.kafka)).context("cannot make a producer")?;
         let around = Surroundings {
@@ -124,24 +122,10 @@ impl<'a> Daemon<'a> {
             stop: Arc::clone(&self.start.stop),
             commit_interval: self.kafka.commit_interval,
         };
-        loop {
-            let mut pipeline =
-                Pipeline::new(self.topics.clone(), compile::limits(config), std::mem::take(&mut past));
-            let mut source =
-                KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
-            match daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)? {
-                Ended::Stopped => return Ok(()),
-                Ended::Interrupted => {
-                    // What this process counted cannot be told apart by partition any more, so it
-                    // begins again as a restarted one would.
-                    past = pipeline.past_decisions();
-                    drop(source);
-                    if !self.start.stop.load(Ordering::Relaxed) {
-                        std::thread::sleep(REJOIN_PAUSE);
-                    }
-                }
-            }
-        }
+        let mut pipeline = Pipeline::new(self.topics.clone(), compile::limits(config));
+        let mut source =
+            KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
+        daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)
     }
 
     /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.

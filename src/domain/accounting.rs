@@ -20,12 +20,25 @@ pub struct Accounting {
     pub rows: u64,
     /// Rows that entered no pane because they were late.
     pub late_rows: u64,
+    /// Offsets that were gone before they could be read: retention was faster. Not among `records`.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 impl Accounting {
     /// Whether every record is in exactly one class.
     pub fn adds_up(&self) -> bool {
         self.records == self.used + self.late + self.rejected
+    }
+
+    /// Moves rows that had been counted as used to the late ones: their pane had closed before they
+    /// came. A record moves with each of them; of a record with several rows it is not known here
+    /// whether another of its rows was in time, so it may be counted late where one was.
+    pub fn turned_late(&mut self, rows: u64) {
+        let records = rows.min(self.used);
+        self.used -= records;
+        self.late += records;
+        self.late_rows += rows;
     }
 }
 
@@ -37,5 +50,6 @@ impl AddAssign for Accounting {
         self.rejected += other.rejected;
         self.rows += other.rows;
         self.late_rows += other.late_rows;
+        self.lost += other.lost;
     }
 }

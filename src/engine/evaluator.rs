@@ -1,8 +1,14 @@
 //! The second stage: merges deltas, closes panes, evaluates windows, steps policies. It is a
-//! deterministic state machine over the messages it is given: no clock, no I/O, and the order of
-//! what it says depends on nothing but event time and names.
+//! deterministic state machine over the messages it is given, those of one partition of the exchange:
+//! no clock, no I/O, and the order of what it says depends on nothing but event time and names.
+//!
+//! What it knows can be put away and taken up at any message: [`Evaluator::changes`] gives what has
+//! changed since the last call, and [`Evaluator::restore`] makes an evaluator of all of it that goes
+//! on as if nothing had happened.
 
+mod intake;
 mod key;
+mod state;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,16 +17,17 @@ use std::time::Duration;
 
 use key::{KeyState, detectors};
 
-use super::message::{PaneDelta, Progress};
+pub use intake::{Fault, FaultCounts, Intake};
+pub use state::{Change, KeyRecord, Marks, Record, StateKey};
+
+use super::message::{Message, PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
 use crate::check;
 use crate::check::sequential::Starts;
 use crate::domain::{
-    Decision, DecisionKind, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict,
-    Version, open_incidents,
+    Decision, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict, Version,
 };
-use crate::policy::identity::decision_id;
 use crate::policy::{PolicyMachine, Step};
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, Watermarks, WindowSpec};
@@ -32,6 +39,22 @@ pub struct Evaluated {
     pub findings: Vec<Arc<Finding>>,
     /// What policies want, in the same order.
     pub decisions: Vec<Decision>,
+    /// What was wrong with the messages.
+    pub faults: Vec<Fault>,
+}
+
+impl Evaluated {
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.decisions.is_empty() && self.faults.is_empty()
+    }
+
+    /// Adds what came later.
+    pub fn join(&mut self, later: Self) {
+        self.findings.extend(later.findings);
+        self.decisions.extend(later.decisions);
+        self.faults.extend(later.faults);
+    }
 }
 
 /// What became of a delta.
@@ -41,8 +64,10 @@ pub enum Merged {
     Counted,
     /// Its pane had closed while the partition was idle; its rows count as late.
     Late,
-    /// Its model, or its profile, is not the configured one.
+    /// Its model, its profile or its layout is not the configured one.
     Foreign,
+    /// Its offsets were counted already.
+    Repeated,
 }
 
 /// What versions take over from each other: a tenant's model, or one segment of it.
@@ -75,20 +100,17 @@ pub struct Evaluator {
     models: BTreeMap<ModelId, Arc<ModelSpec>>,
     keys: BTreeMap<ModelKey, KeyState>,
     watermarks: Watermarks,
+    /// Source partitions that have ended for good.
+    finished: BTreeSet<SourcePartition>,
     /// Windows that end up to here have been evaluated.
     closed: EventTime,
-    /// Windows that end up to here were given out before a restart.
-    given_out: EventTime,
-    /// Detectors had come to here before a restart.
-    stepped: EventTime,
-    /// Panes that start before this are incomplete after a restart.
-    complete_from: EventTime,
-    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
-    past: Vec<Decision>,
+    intake: Intake,
     /// When confidence sequences began, per slot of a model and segment, over all its versions.
     starts: BTreeMap<(ModelId, Segment), Vec<Starts>>,
-    /// Incidents of earlier runs that no policy, model or profile of this one will follow.
-    orphaned: Vec<Decision>,
+    /// The ends of incidents that no policy, model or profile follows any more, to be said next.
+    withdrawn: Vec<Decision>,
+    /// What has changed since the last call of `changes`.
+    changed: state::Changed,
 }
 
 impl Evaluator {
@@ -98,52 +120,28 @@ impl Evaluator {
             models: models.into_iter().map(|model| (model.id.clone(), model)).collect(),
             keys: BTreeMap::new(),
             watermarks: Watermarks::default(),
+            finished: BTreeSet::new(),
             closed: EventTime::MIN,
-            given_out: EventTime::MIN,
-            stepped: EventTime::MIN,
-            complete_from: EventTime::MIN,
-            past: Vec::new(),
+            intake: Intake::default(),
             starts: BTreeMap::new(),
-            orphaned: Vec::new(),
+            withdrawn: Vec::new(),
+            changed: state::Changed::default(),
         }
     }
 
-    /// Takes up what an earlier run left: windows up to `given_out_until` are not given out again,
-    /// panes before `complete_from` are incomplete, and `past` are its decisions, oldest first. A
-    /// key with an open incident is watched even if no row of it comes any more.
-    pub fn resume(
-        &mut self,
-        given_out_until: Option<EventTime>,
-        complete_from: Option<EventTime>,
-        past: Vec<Decision>,
-    ) {
-        self.given_out = self.given_out.max(given_out_until.unwrap_or(EventTime::MIN));
-        if self.given_out != EventTime::MIN {
-            // The last window end before it, any model's, because all of them step together.
-            let windows = self.models.values().flat_map(|model| model.windows());
-            let ends = windows.map(|window| self.given_out.floor(window.slide()));
-            self.stepped = ends.max().unwrap_or(self.given_out);
-        }
-        self.complete_from = self.complete_from.max(complete_from.unwrap_or(EventTime::MIN));
-        for open in open_incidents(&past) {
-            let follows = |spec: &&Arc<ModelSpec>| {
-                spec.profile_hash() == open.key.profile
-                    && spec.policies.iter().any(|policy| policy.name == open.policy)
-            };
-            match self.models.get(&open.key.model).filter(follows) {
-                Some(spec) => {
-                    let state = || KeyState::new(spec, &open.key, &past);
-                    self.keys.entry(open.key.clone()).or_insert_with(state);
+    /// Takes the next message.
+    pub fn take(&mut self, message: Message) -> Evaluated {
+        match message {
+            Message::Delta(delta) => {
+                let foreign = Fault::Foreign { key: delta.key.clone(), rows: delta.summary.rows };
+                match self.merge(delta) {
+                    Merged::Foreign => Evaluated { faults: vec![foreign], ..Evaluated::default() },
+                    // Said once, when the commit ends.
+                    Merged::Repeated | Merged::Counted | Merged::Late => Evaluated::default(),
                 }
-                None => self.orphaned.push(open.clone()),
             }
+            Message::Progress(progress) => self.advance(&progress),
         }
-        self.past.splice(0..0, past);
-    }
-
-    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
-    pub fn past(&self) -> &[Decision] {
-        &self.past
     }
 
     /// `partition` is read from now on.
@@ -151,26 +149,31 @@ impl Evaluator {
         self.watermarks.expect(partition);
     }
 
-    /// `partition` is not read any more.
-    pub fn forget(&mut self, partition: &SourcePartition) {
-        self.watermarks.forget(partition);
-    }
-
     /// Merges counts into their pane.
     pub fn merge(&mut self, delta: PaneDelta) -> Merged {
-        let Some(spec) = self.models.get(&delta.key.model) else {
+        if !self.intake.admits(&delta.source, delta.offsets) {
+            return Merged::Repeated;
+        }
+        let fits = |spec: &&Arc<ModelSpec>| {
+            spec.profile_hash() == delta.key.profile && spec.layout_id == delta.layout
+        };
+        let Some(spec) = self.models.get(&delta.key.model).filter(fits) else {
+            self.intake.foreign(delta.summary.rows);
             return Merged::Foreign;
         };
-        if spec.profile_hash() != delta.key.profile {
-            return Merged::Foreign;
-        }
         if delta.pane + spec.pane <= self.closed {
+            // A row of a segment is a row of the whole too, and counts there.
+            if delta.key.segment == Segment::All {
+                self.intake.turned_late(&delta.source.topic, delta.summary.rows);
+            }
             return Merged::Late;
         }
-        let past = &self.past;
-        let state =
-            self.keys.entry(delta.key.clone()).or_insert_with_key(|key| KeyState::new(spec, key, past));
-        state.rows += delta.summary.rows;
+        self.changed.pane(&delta.key, delta.pane);
+        let changed = &mut self.changed;
+        let state = self.keys.entry(delta.key).or_insert_with_key(|key| {
+            changed.key(key);
+            KeyState::new(spec, key)
+        });
         state.newest = state.newest.max(delta.pane + spec.pane);
         match state.panes.entry(delta.pane) {
             Entry::Vacant(pane) => {
@@ -183,20 +186,24 @@ impl Evaluator {
 
     /// Takes note of how far the input has come and evaluates every window that this closes.
     pub fn advance(&mut self, progress: &Progress) -> Evaluated {
-        for (partition, watermark, idle) in &progress.partitions {
-            self.watermarks.report(partition, *watermark, *idle);
+        let mut evaluated =
+            Evaluated { decisions: std::mem::take(&mut self.withdrawn), ..Evaluated::default() };
+        for (topic, partitions) in &progress.topics {
+            for partition in 0..*partitions {
+                self.watermarks.expect(SourcePartition { topic: Arc::clone(topic), partition });
+            }
         }
-        let mut until = self.watermarks.advance();
-        if progress.finished {
-            until = self.last_window_end();
+        self.watermarks.at(progress.wall);
+        for source in &progress.sources {
+            evaluated.faults.extend(self.intake.take(source));
+            self.watermarks.report(&source.source, source.watermark, source.idle);
+            if source.finished {
+                self.finished.insert(source.source.clone());
+            }
         }
-        let mut evaluated = Evaluated::default();
-        for open in std::mem::take(&mut self.orphaned) {
-            // Nobody can say any more whether it recovers, and an open incident forbids the next.
-            let withdrawn = withdrawn(&open);
-            self.past.push(withdrawn.clone());
-            evaluated.decisions.push(withdrawn);
-        }
+        let finished =
+            !self.finished.is_empty() && self.watermarks.all(|source| self.finished.contains(source));
+        let until = if finished { self.last_window_end() } else { self.watermarks.advance() };
         let Some(until) = until else {
             return evaluated;
         };
@@ -205,27 +212,35 @@ impl Evaluator {
             self.closed = end;
             self.evict();
         }
-        if !progress.finished {
+        if !finished {
             self.closed = self.closed.max(until);
         }
         evaluated
     }
 
-    /// Windows that end up to here have been given out.
-    pub fn given_out_until(&self) -> Option<EventTime> {
-        let until = self.closed.max(self.given_out);
-        (until != EventTime::MIN).then_some(until)
+    /// Windows that end up to here have been evaluated; none before event time is known.
+    pub fn closed_until(&self) -> Option<EventTime> {
+        (self.closed != EventTime::MIN).then_some(self.closed)
     }
 
-    /// Panes from here on are needed again if everything is rebuilt from the input.
-    pub fn needed_from(&self) -> Option<EventTime> {
-        let history = self.models.values().map(|model| model.history()).max()?;
-        self.given_out_until().map(|until| until - history)
+    /// What came in.
+    pub fn intake(&self) -> &Intake {
+        &self.intake
     }
 
-    /// The least watermark.
-    pub fn watermark(&mut self) -> Option<EventTime> {
-        self.watermarks.advance()
+    /// How far event time has come.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.watermarks.reached()
+    }
+
+    /// Source partitions that hold event time back.
+    pub fn holding(&self) -> impl Iterator<Item = &SourcePartition> {
+        self.watermarks.holding(self.watermarks.reached())
+    }
+
+    /// The latest wall time of any observer, milliseconds since the epoch; 0 before the first message.
+    pub fn wall(&self) -> i64 {
+        self.watermarks.wall()
     }
 
     /// Every key that is watched, ordered.
@@ -238,7 +253,7 @@ impl Evaluator {
         self.keys.iter().filter(|(_, state)| !state.resting()).map(|(key, state)| KeyView {
             key,
             spec: &state.spec,
-            rows: state.rows,
+            rows: state.rows(),
             newest: state.newest,
             evaluated_until: state.evaluated_until,
             policies: state
@@ -296,7 +311,6 @@ impl Evaluator {
     }
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {
-        let live = end > self.given_out;
         // Which versions have a row in which of the windows.
         let mut serving: BTreeMap<(Service, WindowSpec), BTreeSet<Version>> = BTreeMap::new();
         for (key, state) in &self.keys {
@@ -308,23 +322,21 @@ impl Evaluator {
             }
         }
         self.pay(end);
-        let stepped = self.stepped;
-        let complete_from = self.complete_from;
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
-            for machine in &mut state.policies {
-                machine.take_up(end - TICK);
-            }
             if !state.serves(end) {
                 if state.served_until.take().is_some() {
-                    state.rest(key, &self.past, end);
+                    state.rest(key, end);
+                    self.changed.key(key);
                 }
                 continue;
             }
+            self.changed.key(key);
             let place = (key.model.clone(), key.segment.clone());
             let starts =
                 self.starts.entry(place).or_insert_with(|| vec![Starts::default(); spec.slots.len()]);
-            state.step(end, stepped, starts);
+            state.step(end, starts);
+            self.changed.starts(&key.model, &key.segment);
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
@@ -340,9 +352,6 @@ impl Evaluator {
                 let summary = sliding.slide_to(span, |from, to| {
                     panes.range(from..to.max(from)).map(|(start, pane)| (*start, pane))
                 });
-                if span.start < complete_from {
-                    continue;
-                }
                 traffic |= summary.rows > 0;
                 // A version without rows says nothing about volume while another one serves.
                 let others = serving.get(&(service(key), window));
@@ -374,17 +383,12 @@ impl Evaluator {
                 let asked = spec.checks.iter().filter(|check| {
                     policy.checks.contains(&check.name) && (check.segments || key.segment == Segment::All)
                 });
-                let step = Step { at: end, findings: &findings, traffic, checks: asked.count(), live };
+                let step = Step { at: end, findings: &findings, traffic, checks: asked.count() };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
-                // An evidence of a decision is in the audit log; here it would only take up memory.
-                let bare = |decision: &Decision| Decision { evidence: Vec::new(), ..decision.clone() };
-                self.past.extend(decisions.iter().map(bare));
                 out.decisions.extend(decisions);
             }
-            if live {
-                out.findings.extend(findings);
-            }
+            out.findings.extend(findings);
         }
     }
 
@@ -420,12 +424,14 @@ impl Evaluator {
                 state.paid = true;
                 // What it saw in shadow was not paid for.
                 state.detectors = detectors(&state.spec, &key);
+                self.changed.key(&key);
             }
             match gone {
                 Some(gone) => {
                     resting.remove(&gone);
                     if let Some(state) = self.keys.get_mut(&gone.3) {
                         state.leave(&gone.3);
+                        self.changed.key(&gone.3);
                     }
                 }
                 None => *taken += u32::from(free),
@@ -436,14 +442,24 @@ impl Evaluator {
     /// Drops panes that no later window covers, and keys that are not asked about any more.
     fn evict(&mut self) {
         let closed = self.closed;
-        self.keys.retain(|_, state| {
+        let changed = &mut self.changed;
+        self.keys.retain(|key, state| {
             let windows = state.spec.windows();
             // What a window's sum still holds must stay until the window has moved off it.
             let needed = windows.iter().map(|window| closed.floor(window.slide()) - window.size()).min();
-            let needed = needed.unwrap_or(closed);
-            state.panes = state.panes.split_off(&needed);
+            let kept = state.panes.split_off(&needed.unwrap_or(closed));
+            for (start, pane) in std::mem::replace(&mut state.panes, kept) {
+                state.past_rows += pane.rows;
+                changed.pane(key, start);
+                changed.key(key);
+            }
             let at_rest = state.policies.iter().all(PolicyMachine::at_rest);
-            !state.panes.is_empty() || !at_rest || state.serves_still(closed) || state.rested.is_some()
+            let keep =
+                !state.panes.is_empty() || !at_rest || state.serves_still(closed) || state.rested.is_some();
+            if !keep {
+                changed.key(key);
+            }
+            keep
         });
     }
 }
@@ -472,15 +488,3 @@ fn unpaid(spec: &ModelSpec, key: &ModelKey) -> String {
 
 /// The unit of event time.
 const TICK: Duration = Duration::from_millis(1);
-
-/// The end of an incident that is not followed any more.
-fn withdrawn(open: &Decision) -> Decision {
-    let kind = DecisionKind::Withdrawn;
-    Decision {
-        id: decision_id(kind, &open.policy, &open.key, open.since),
-        kind,
-        actions: Vec::new(),
-        evidence: Vec::new(),
-        ..open.clone()
-    }
-}

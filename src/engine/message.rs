@@ -1,59 +1,108 @@
-//! What the stages say to each other.
+//! What the stages say to each other, and what is stored with a committed offset.
+//!
+//! An observer speaks in commits: what it counted since the last one as [`PaneDelta`]s, then one
+//! [`Progress`]. Both name the source offsets that they stand for, so that an evaluator can prove
+//! that it has seen each record once: the ranges of a source partition follow each other without a
+//! gap and without an overlap, whoever read it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{EventTime, ModelKey, SourcePartition};
+use crate::domain::{Accounting, EventTime, ModelId, ModelKey, RejectReason, SourcePartition};
 use crate::sketch::Summary;
+use crate::stats::stable_hash::StableHash;
+
+/// Offsets of one source partition: from the first, included, to the second, not. Some of them may
+/// hold no record: they were compacted away, or mark the end of a transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offsets {
+    /// The first.
+    pub from: i64,
+    /// The one after the last.
+    pub to: i64,
+}
 
 /// Counts that one source partition added to one pane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaneDelta {
     /// Where the rows came from.
     pub source: SourcePartition,
-    /// What they are counted under.
+    /// The offsets of the commit that it is part of.
+    pub offsets: Offsets,
+    /// What the rows are counted under.
     pub key: ModelKey,
+    /// What its cells mean: counts on different layouts never merge.
+    pub layout: u64,
     /// Start of the pane.
     pub pane: EventTime,
     /// The counts.
     pub summary: Summary,
 }
 
-/// How far each source partition has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Partition, watermark (none before its first row), and whether it is idle.
-    pub partitions: Vec<(SourcePartition, Option<EventTime>, bool)>,
-    /// Whether the input has ended for good: every pane closes.
+/// How far one source partition has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceProgress {
+    /// Which one.
+    pub source: SourcePartition,
+    /// What was read of it since the last commit; none where nothing is known of its offsets yet.
+    pub offsets: Option<Offsets>,
+    /// Its watermark; none before its first row.
+    pub watermark: Option<EventTime>,
+    /// Whether it was read to its end and has been silent since.
+    pub idle: bool,
+    /// Whether it has ended for good (files).
     pub finished: bool,
+    /// What became of the records in `offsets`.
+    pub counted: Accounting,
+    /// Why records among them were rejected.
+    pub rejected: BTreeMap<RejectReason, u64>,
 }
 
-/// What is stored with a committed offset: everything that is needed to read on from there and give
-/// nothing out twice.
+/// The end of an observer's commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Wall time of the observer, milliseconds since the epoch.
+    pub wall: i64,
+    /// The partitions that it reads.
+    pub sources: Vec<SourceProgress>,
+    /// The source topics, and how many partitions each has: none of them may be forgotten because
+    /// nobody reads it at the moment.
+    pub topics: BTreeMap<Arc<str>, i32>,
+}
+
+/// One message of the exchange between observers and evaluators.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Counts.
+    Delta(PaneDelta),
+    /// The end of a commit.
+    Progress(Progress),
+}
+
+/// The partition of the exchange, of `partitions`, in which everything about `model` is evaluated.
+/// Versions and tenants of a model share budgets and take over from each other, so they go together.
+pub fn exchange_partition(model: &ModelId, partitions: i32) -> i32 {
+    let hash = StableHash::new(0x706c_696d).bytes(model.as_str().as_bytes()).finish();
+    (hash % partitions.max(1) as u64) as i32
+}
+
+/// What is stored with a committed source offset, so that whoever reads on from there judges
+/// lateness as if nothing had happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumePoint {
     /// Version of this record.
     pub v: u32,
-    /// The partition's watermark before the record at the committed offset.
+    /// The partition's watermark.
     pub watermark: Option<EventTime>,
-    /// Next offset that had not been read; records before it are read a second time.
-    pub position: i64,
-    /// Findings of windows that end up to here were given out.
-    pub given_out_until: Option<EventTime>,
-    /// Panes that start from here on are complete when reading begins at the committed offset.
-    pub complete_from: Option<EventTime>,
-    /// Offsets and the wall times (milliseconds) at which they were read, a sample now and then:
-    /// whether an event time lies too far ahead is judged by the clock of the first reading.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub read_at: Vec<(i64, i64)>,
-    /// Offsets at which the partition woke, and the event time (milliseconds) that had closed
-    /// without it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub woke: Vec<(i64, i64)>,
+    /// Wall time, in milliseconds, at which its last record was read.
+    pub active_at: i64,
 }
 
 impl ResumePoint {
     /// The version that is written.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// As commit metadata: compact JSON, well below Kafka's 4096 bytes.
     pub fn to_metadata(&self) -> String {

@@ -8,8 +8,9 @@ pub mod message;
 pub mod model;
 pub mod observer;
 pub mod view;
+pub mod wire;
 
 pub use evaluator::Evaluator;
-pub use message::{PaneDelta, Progress, ResumePoint};
+pub use message::{Message, Offsets, PaneDelta, Progress, ResumePoint, SourceProgress};
 pub use model::ModelSpec;
 pub use observer::Observer;

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::identity::decision_id;
 use super::spec::{Decide, PolicySpec};
 use crate::domain::{Bound, Decision, DecisionKind, EventTime, Finding, ModelKey, Verdict};
@@ -20,28 +22,17 @@ pub struct Step<'a> {
     pub traffic: bool,
     /// How many of the policy's checks are asked of this version and segment.
     pub checks: usize,
-    /// False while windows from before a restart are gone through again: they fill the history,
-    /// and what they led to was decided then.
-    pub live: bool,
 }
 
 /// An open incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// End of the window that opened it.
     pub since: EventTime,
 }
 
-/// A decision that is known from before a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    kind: DecisionKind,
-    since: EventTime,
-    at: EventTime,
-}
-
 /// One policy's view of one model version.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PolicyMachine {
     /// Combined verdicts of the last windows, oldest first.
     history: VecDeque<Verdict>,
@@ -54,8 +45,6 @@ pub struct PolicyMachine {
     silent: usize,
     qualified: bool,
     judged: bool,
-    /// What was decided before, and event time has not come to yet; oldest first.
-    known: VecDeque<Known>,
 }
 
 impl PolicyMachine {
@@ -69,39 +58,19 @@ impl PolicyMachine {
         self.judged.then(|| self.history.back().copied()).flatten()
     }
 
-    /// A machine that knows what was decided before, oldest first: it takes each decision up when
-    /// event time has come to it, whether or not the same windows lead to it again. What windows
-    /// before a restart led to is then neither decided anew nor forgotten.
-    pub fn restored<'a>(decisions: impl IntoIterator<Item = &'a Decision>) -> Self {
-        let known = decisions.into_iter().map(|decision| Known {
-            kind: decision.kind,
-            since: decision.since,
-            at: decision.at,
-        });
-        Self { known: known.collect(), ..Self::default() }
+    /// What is left of it where its version takes no traffic any more, or its policy was changed:
+    /// whether an incident is open, and whether the version is known to be good.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self { incident: self.incident, qualified: self.qualified, ..Self::default() }
     }
 
-    /// Whether it can be forgotten: no incident is open, and none is known to come.
+    /// Whether it can be forgotten: no incident is open.
     pub fn at_rest(&self) -> bool {
-        self.incident.is_none() && self.known.is_empty()
+        self.incident.is_none()
     }
 
-    /// Takes up what is known to have been decided by `until`.
-    pub fn take_up(&mut self, until: EventTime) {
-        while let Some(known) = self.known.pop_front_if(|known| known.at <= until) {
-            match (known.kind, self.incident) {
-                (DecisionKind::Qualified, _) => self.qualified = true,
-                (DecisionKind::Violated, None) => self.open(known.since),
-                (DecisionKind::Cleared | DecisionKind::Withdrawn, Some(_)) => self.close(),
-                // It has come to the same by itself.
-                (DecisionKind::Violated, Some(_))
-                | (DecisionKind::Cleared | DecisionKind::Withdrawn, None) => {}
-            }
-        }
-    }
-
-    /// Takes one step: the machine afterwards, and what the policy then wants. What is known from
-    /// before the step is to be taken up first.
+    /// Takes one step: the machine afterwards, and what the policy then wants.
     pub fn step(mut self, spec: &PolicySpec, key: &ModelKey, step: Step<'_>) -> (Self, Vec<Decision>) {
         let mine = || step.findings.iter().filter(|finding| spec.checks.contains(&finding.check));
         if mine().next().is_none() {
@@ -127,10 +96,6 @@ impl PolicyMachine {
         self.passes = if combined == Verdict::Pass { self.passes + 1 } else { 0 };
         self.clears = if clear == Verdict::Pass { self.clears + 1 } else { 0 };
         self.silent = if step.traffic { 0 } else { self.silent + 1 };
-        if !step.live {
-            self.take_up(step.at);
-            return (self, Vec::new());
-        }
         let evidence: Vec<Finding> = mine().map(|finding| (**finding).clone()).collect();
         let decide = |kind: DecisionKind, since: EventTime| Decision {
             id: decision_id(kind, &spec.name, key, since),
@@ -168,7 +133,6 @@ impl PolicyMachine {
             }
             Some(_) => None,
         };
-        self.take_up(step.at);
         (self, decision.into_iter().collect())
     }
 
@@ -272,7 +236,7 @@ mod tests {
         ModelKey { tenant: None, model: "credit".into(), version, segment: Segment::All, profile: None }
     }
 
-    fn step(machine: &mut PolicyMachine, second: i64, verdict: Verdict, live: bool) -> Vec<Decision> {
+    fn step(machine: &mut PolicyMachine, second: i64, verdict: Verdict) -> Vec<Decision> {
         let at = EventTime::from_millis(second * 1000);
         let finding = Finding {
             tenant: None,
@@ -297,8 +261,7 @@ mod tests {
             standing_out: Vec::new(),
             sequential: None,
         };
-        machine.take_up(EventTime::from_millis(second * 1000 - 1));
-        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, checks: 1, live };
+        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, checks: 1 };
         let (next, decisions) = std::mem::take(machine).step(&spec(), &key(), step);
         *machine = next;
         decisions
@@ -312,41 +275,31 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_restored_anywhere_decides_what_an_undisturbed_one_does() {
+    fn a_machine_put_away_and_taken_up_anywhere_decides_what_an_undisturbed_one_does() {
         let windows: Vec<(i64, Verdict)> = (1..).zip(STORY.chars().map(verdict)).collect();
         let mut machine = PolicyMachine::default();
         let whole: Vec<Decision> =
-            windows.iter().flat_map(|(at, verdict)| step(&mut machine, *at, *verdict, true)).collect();
+            windows.iter().flat_map(|(at, verdict)| step(&mut machine, *at, *verdict)).collect();
         let kinds: Vec<&str> = whole.iter().map(|decision| decision.kind.name()).collect();
         assert_eq!(kinds, ["qualified", "violated", "cleared", "qualified", "violated", "cleared"]);
 
-        for covered in 0..windows.len() {
-            // Decisions may be in the log beyond what was given out, up to each of these.
-            for logged in covered..=windows.len() {
-                let until = EventTime::from_millis(logged as i64 * 1000);
-                let mut machine = PolicyMachine::restored(whole.iter().filter(|past| past.at <= until));
-                let mut decided: Vec<Decision> = Vec::new();
-                // What is read again holds as many windows as the policy counts.
-                for (at, verdict) in &windows[covered.saturating_sub(3)..] {
-                    let live = *at > covered as i64;
-                    decided.extend(step(&mut machine, *at, *verdict, live));
-                }
-                let expected: Vec<&Decision> =
-                    whole.iter().filter(|past| past.at.as_millis() > covered as i64 * 1000).collect();
-                assert_eq!(decided.iter().collect::<Vec<_>>(), expected, "{covered} of {logged}");
-            }
+        let mut machine = PolicyMachine::default();
+        let mut decided = Vec::new();
+        for (at, verdict) in &windows {
+            machine = postcard::from_bytes(&postcard::to_allocvec(&machine).unwrap()).unwrap();
+            decided.extend(step(&mut machine, *at, *verdict));
         }
+        assert_eq!(decided, whole);
     }
 
     #[test]
-    fn an_incident_of_the_log_is_taken_up_where_the_windows_do_not_lead_to_it_any_more() {
+    fn an_open_incident_outlives_a_change_of_its_policy() {
         let mut machine = PolicyMachine::default();
-        let violated = [1, 2].iter().flat_map(|at| step(&mut machine, *at, Verdict::Breach, true));
-        let violated: Vec<Decision> = violated.collect();
-        let mut machine = PolicyMachine::restored(&violated);
-        assert!(!machine.at_rest(), "it is known to come");
-        assert_eq!(step(&mut machine, 9, Verdict::Pass, true), []);
-        let cleared = step(&mut machine, 10, Verdict::Pass, true);
+        let violated: Vec<Decision> =
+            [1, 2].iter().flat_map(|at| step(&mut machine, *at, Verdict::Breach)).collect();
+        let mut machine = machine.anew();
+        assert_eq!(step(&mut machine, 9, Verdict::Pass), []);
+        let cleared = step(&mut machine, 10, Verdict::Pass);
         assert_eq!(cleared.iter().map(|decision| decision.kind.name()).collect::<Vec<_>>(), ["cleared"]);
         assert_eq!(cleared[0].since, violated[0].since);
         assert!(machine.at_rest());

@@ -70,6 +70,20 @@ impl Latency {
         self.0.distinct_values() * size_of::<u32>()
     }
 
+    /// The occupied cells, ascending: value in microseconds, and how often.
+    pub fn counts(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+    }
+
+    /// Latencies of occupied cells, as `counts` gives them.
+    pub fn of_counts(counts: impl IntoIterator<Item = (u64, u32)>) -> Self {
+        let mut latency = Self::default();
+        for (value, count) in counts {
+            latency.0.saturating_record_n(value, count);
+        }
+        latency
+    }
+
     /// Appends the occupied cells as pairs of LEB128 integers: value in microseconds, count.
     pub fn encode(&self, out: &mut Vec<u8>) {
         leb128(self.0.iter_recorded().count() as u128, out);

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stats::stable_hash::StableHash;
+
 /// Cells of a numeric column: `[underflow, bins …, overflow, null, nan, invalid]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NumericLayout {
@@ -182,6 +184,12 @@ pub const ANOMALY: &str = "anomaly";
 pub const OTHER: &str = "other";
 
 impl Layout {
+    /// A hash of everything that its cells mean: the same for the same layout in every process.
+    pub fn id(&self) -> u64 {
+        let text = serde_json::to_string(self).expect("a layout has text keys and finite bounds");
+        StableHash::new(0).bytes(text.as_bytes()).finish()
+    }
+
     /// Adds the attributes as groups, and `intersections` (lists of attribute names) as products.
     pub fn build_groups(&mut self, intersections: &[Vec<String>]) {
         self.groups.clear();

@@ -12,11 +12,13 @@
 //! smallest), a ratio 0 to 1 (smallest over largest), as in fairlearn.
 
 use super::interval::clopper_pearson;
+use serde::{Deserialize, Serialize};
+
 use super::special::{normal_cdf, normal_pdf};
 use super::{Interval, error_rate};
 
 /// `k` of `n` in one group; `k <= n`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// Rows that count: positive predictions, say.
     pub k: u64,

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{EventTime, SourcePartition};
 
 /// One partition's sense of event time.
@@ -50,20 +52,28 @@ impl PartitionClock {
 }
 
 /// What is known of one partition's progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Progress {
     /// Nothing was reported yet: holds everything back.
     Unknown,
     At(EventTime),
-    /// Caught up and silent; its watermark, if it has shown any record.
-    Idle(Option<EventTime>),
+    /// Caught up and silent; its watermark, if it has shown any record, and the wall time at which
+    /// this was last said.
+    Idle(Option<EventTime>, i64),
 }
 
-/// Watermarks of all source partitions, and the least of them.
-#[derive(Clone, Debug, Default)]
+/// How long, in milliseconds of wall time, a partition counts as idle after it was last said to be.
+/// Who said so may be gone, and what has come since is then seen by nobody: until somebody reads the
+/// partition again it holds windows back, as an active one does.
+const IDLE_HOLDS: i64 = 15_000;
+
+/// Watermarks of all source partitions, and the least of them. Wall time comes from those who report,
+/// as a running maximum, so that the same reports give the same answer whenever they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermarks {
     partitions: BTreeMap<SourcePartition, Progress>,
     reached: Option<EventTime>,
+    wall: i64,
 }
 
 impl Watermarks {
@@ -72,24 +82,34 @@ impl Watermarks {
         self.partitions.entry(partition).or_insert(Progress::Unknown);
     }
 
-    /// `partition` is not ours any more.
-    pub fn forget(&mut self, partition: &SourcePartition) {
-        self.partitions.remove(partition);
+    /// Whether `is` holds for every partition.
+    pub fn all(&self, is: impl FnMut(&SourcePartition) -> bool) -> bool {
+        self.partitions.keys().all(is)
+    }
+
+    /// Forgets the partitions that `keep` does not pick.
+    pub fn retain(&mut self, mut keep: impl FnMut(&SourcePartition) -> bool) {
+        self.partitions.retain(|partition, _| keep(partition));
+    }
+
+    /// Somebody has spoken at wall time `now`, in milliseconds.
+    pub fn at(&mut self, now: i64) {
+        self.wall = self.wall.max(now);
+    }
+
+    /// The latest wall time at which anybody has spoken, in milliseconds; 0 before.
+    pub fn wall(&self) -> i64 {
+        self.wall
     }
 
     /// `partition` has reached `watermark`, or is idle (caught up and silent).
     pub fn report(&mut self, partition: &SourcePartition, watermark: Option<EventTime>, idle: bool) {
         let progress = match (idle, watermark) {
-            (true, watermark) => Progress::Idle(watermark),
+            (true, watermark) => Progress::Idle(watermark, self.wall),
             (false, Some(watermark)) => Progress::At(watermark),
             (false, None) => Progress::Unknown,
         };
         self.partitions.insert(partition.clone(), progress);
-    }
-
-    /// Whether `partition` is idle.
-    pub fn idle(&self, partition: &SourcePartition) -> bool {
-        matches!(self.partitions.get(partition), Some(Progress::Idle(_)))
     }
 
     /// How far event time has come: the least watermark over the partitions that are not idle, and
@@ -98,15 +118,39 @@ impl Watermarks {
     /// Never goes back; stays where it was while a partition has not reported.
     pub fn advance(&mut self) -> Option<EventTime> {
         let (mut least, mut silent) = (None, None);
+        let mut active =
+            |time: EventTime| least = Some(least.map_or(time, |least: EventTime| least.min(time)));
         for progress in self.partitions.values() {
-            match progress {
+            match *progress {
                 Progress::Unknown => return self.reached,
-                Progress::At(time) => least = Some(least.map_or(*time, |least: EventTime| least.min(*time))),
-                Progress::Idle(time) => silent = silent.max(*time),
+                Progress::At(time) => active(time),
+                Progress::Idle(time, said) if self.wall - said <= IDLE_HOLDS => silent = silent.max(time),
+                Progress::Idle(Some(time), _) => active(time),
+                Progress::Idle(None, _) => return self.reached,
             }
         }
         self.reached = self.reached.max(least.or(silent));
         self.reached
+    }
+
+    /// How far event time has come, as of the last `advance`.
+    pub fn reached(&self) -> Option<EventTime> {
+        self.reached
+    }
+
+    /// The partitions that hold event time back at `until`: those that have not reported, and those
+    /// whose watermark is there or behind it.
+    pub fn holding(&self, until: Option<EventTime>) -> impl Iterator<Item = &SourcePartition> {
+        self.partitions.iter().filter_map(move |(partition, progress)| {
+            let holds = match *progress {
+                Progress::Unknown => true,
+                Progress::At(time) => until.is_none_or(|until| time <= until),
+                Progress::Idle(time, said) => {
+                    self.wall - said > IDLE_HOLDS && until.zip(time).is_none_or(|(until, time)| time <= until)
+                }
+            };
+            holds.then_some(partition)
+        })
     }
 }
 
@@ -167,5 +211,21 @@ mod tests {
             }
             assert_eq!(marks.advance(), Some(at(70)), "{order:?}");
         }
+    }
+
+    #[test]
+    fn an_idle_mark_lapses_when_nobody_renews_it() {
+        let (a, b) = (SourcePartition::new("t", 0), SourcePartition::new("t", 1));
+        let mut marks = Watermarks::default();
+        marks.at(1_000);
+        marks.report(&a, Some(at(50)), true);
+        marks.report(&b, Some(at(60)), false);
+        assert_eq!(marks.advance(), Some(at(60)));
+        marks.at(17_000);
+        marks.report(&b, Some(at(90)), false);
+        assert_eq!(marks.advance(), Some(at(60)), "who said that it is idle may be gone");
+        assert_eq!(marks.holding(Some(at(60))).collect::<Vec<_>>(), [&a]);
+        marks.report(&a, Some(at(50)), true);
+        assert_eq!(marks.advance(), Some(at(90)));
     }
 }

@@ -126,8 +126,7 @@ fn calibrated(spec: &ModelSpec, calibration: &Calibration, pane: Duration) -> Ve
 fn alarms(config: &Config, slots: &[Slot], rows: &[Value]) -> BTreeMap<String, usize> {
     let mut without = config.clone();
     without.models[0].calibration = None;
-    let mut pipeline =
-        Pipeline::new(topics(&without, &BTreeMap::new()).unwrap(), file_limits(config), Vec::new());
+    let mut pipeline = Pipeline::new(topics(&without, &BTreeMap::new()).unwrap(), file_limits(config));
     let partition = SourcePartition::new("t", 0);
     let assigned = Assigned { partition: partition.clone(), offset: None, metadata: None };
     pipeline.handle(SourceEvent::Assigned(vec![assigned]), START, &mut |_, why| panic!("{why:?}"));
@@ -259,8 +258,7 @@ fn traffic_that_varies_much_more_than_the_calibrated_stretch_is_said_to_and_othe
     let (stage, config, _) = stage(&text);
     run(&stage, &config, vec![stage.write("clean.ndjson", &days(2, 0, 3, "v1"))]);
     let reason = |nulls: &dyn Fn(i64) -> f64| {
-        let mut pipeline =
-            Pipeline::new(topics(&config, &BTreeMap::new()).unwrap(), file_limits(&config), Vec::new());
+        let mut pipeline = Pipeline::new(topics(&config, &BTreeMap::new()).unwrap(), file_limits(&config));
         let partition = SourcePartition::new("t", 0);
         let assigned = Assigned { partition: partition.clone(), offset: None, metadata: None };
         pipeline.handle(SourceEvent::Assigned(vec![assigned]), START, &mut |_, why| panic!("{why:?}"));

@@ -35,7 +35,7 @@ fn tell(seed: u64) -> Told {
     let config = configuration("127.0.0.1:1").unwrap();
     let profile = reference(&config, &scenario, seed, START, 20_000).unwrap();
     let profiles = BTreeMap::from([("credit".to_owned(), profile)]);
-    let mut pipeline = Pipeline::new(topics(&config, &profiles).unwrap(), limits(&config), Vec::new());
+    let mut pipeline = Pipeline::new(topics(&config, &profiles).unwrap(), limits(&config));
     let partitions: Vec<SourcePartition> =
         (0..scenario.partitions).map(|number| SourcePartition::new("inference", number)).collect();
     let now = START.as_millis();

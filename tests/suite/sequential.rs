@@ -92,7 +92,7 @@ impl Run {
         let mut stream = Stream(7);
         let reference: Vec<Value> = (0..10_000).map(|_| row(&mut stream, HEALTHY, START, "v1")).collect();
         let profiles = BTreeMap::from([("credit".to_owned(), frozen(&config, &reference))]);
-        let pipeline = Pipeline::new(topics(&config, &profiles).unwrap(), limits(&config), Vec::new());
+        let pipeline = Pipeline::new(topics(&config, &profiles).unwrap(), limits(&config));
         let (findings, decisions) = (Vec::new(), Vec::new());
         let mut run = Self { pipeline, stream, pane: 0, offset: 0, findings, decisions };
         let partition = SourcePartition::new("t", 0);

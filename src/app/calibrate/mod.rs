@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use super::clock::now_millis;
 use super::compile::{file_limits, topics};
 use super::files::{FileSource, ROW_TIME, RowTime};
-use super::pipeline::{Pipeline, TopicSpec};
+use super::pipeline::{Counting, TopicSpec};
 use super::wiring;
 use crate::config::Config;
 use crate::domain::{Accounting, EventTime, RejectReason};
@@ -190,20 +190,20 @@ fn read(
             }
             let Some(topic) = topics.first().map(|topic| Arc::clone(&topic.name)) else { bail!("no topic") };
             let mut source = FileSource::new(&topic, files, *row_time);
-            let pipeline = Pipeline::new(topics, file_limits(config), Vec::new());
+            let counting = Counting::new(topics, file_limits(config));
             let told = |source: &FileSource| {
                 let file = source.current().map(|file| file.display().to_string()).unwrap_or_default();
                 format!("{} rows read, now in {file}", source.read())
             };
-            drain(&mut source, FileSource::finished, told, pipeline, options, spec, series)
+            drain(&mut source, FileSource::finished, told, counting, options, spec, series)
         }
         Input::Kafka => {
             let range = Range { from: options.from, until: options.until };
             let mut source = RangeSource::new(&wiring::source(config.require_kafka()?, config), range)?;
             // Records of a stretch that was asked for may be as old as they like.
-            let pipeline = Pipeline::new(topics, file_limits(config), Vec::new());
+            let counting = Counting::new(topics, file_limits(config));
             let told = |source: &RangeSource| format!("{} offsets left to read", source.left());
-            drain(&mut source, RangeSource::finished, told, pipeline, options, spec, series)
+            drain(&mut source, RangeSource::finished, told, counting, options, spec, series)
         }
     }
 }
@@ -213,7 +213,7 @@ fn drain<S: Source>(
     source: &mut S,
     finished: impl Fn(&S) -> bool,
     told: impl Fn(&S) -> String,
-    mut pipeline: Pipeline,
+    mut counting: Counting,
     options: &Options,
     spec: &ModelSpec,
     series: &mut Series<'_>,
@@ -227,7 +227,7 @@ fn drain<S: Source>(
     while !finished(source) {
         let now = now_millis();
         source.poll(EVENTS_PER_STEP, WAIT, &mut |event| {
-            pipeline.handle(event, now, &mut |record, why| {
+            counting.handle(event, now, &mut |record, why| {
                 if why.reason == RejectReason::UnknownModel {
                     read.others += 1;
                 } else {
@@ -240,7 +240,8 @@ fn drain<S: Source>(
                 }
             });
         })?;
-        let (deltas, _) = pipeline.counted(now);
+        let deltas = counting.flush(now).deltas;
+        counting.settle(true);
         for delta in deltas.iter().filter(|delta| delta.key.model == spec.id && inside(delta.pane)) {
             series.add(delta);
         }
@@ -249,7 +250,7 @@ fn drain<S: Source>(
             eprintln!("{}", told(source));
         }
     }
-    read.accounting = pipeline.accounting();
+    read.accounting = counting.accounting();
     Ok(read)
 }
 

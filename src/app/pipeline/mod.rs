@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{Accounting, Decision, EventTime, RejectReason, SourcePartition};
+use crate::domain::{Accounting, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
-use crate::engine::message::{PaneDelta, Progress, ResumePoint};
+use crate::engine::message::{Message, Progress, ResumePoint};
 use crate::engine::model::ModelSpec;
-use crate::engine::observer::{Observer, Read};
+use crate::engine::observer::{Flushed, Observer};
 use crate::ingest::decoder::{Decoder, Limits, Rejected};
 use crate::ingest::mapping::TopicMapping;
-use crate::ingest::source::{Assigned, Commit, RawRecord, SourceEvent};
+use crate::ingest::source::{Assigned, RawRecord, SourceEvent};
 use crate::record::BatchBuilder;
 
-use pictures::Pictures;
+pub use pictures::Pictures;
 use versions::Versions;
 
 /// Rows that are collected before they are counted together.
@@ -62,31 +62,21 @@ struct Lane {
     builders: Vec<BatchBuilder>,
 }
 
-/// Everything between a source and the actor.
+/// From records to counts: decoding and the observer, of the partitions that are read here.
 #[derive(Debug)]
-pub struct Pipeline {
+pub struct Counting {
     topics: Vec<(Arc<str>, Topic)>,
     /// By partition, ascending.
     lanes: Vec<Lane>,
     /// The lane of the last record: records come in runs of one partition.
     last: usize,
     observer: Observer,
-    evaluator: Evaluator,
-    pictures: Pictures,
     versions: Versions,
-    /// A partition was taken away: what was counted from it cannot be told apart any more.
-    interrupted: bool,
-    /// Decisions of earlier runs, oldest first, until the evaluator has them.
-    past: Vec<Decision>,
 }
 
-impl Pipeline {
-    /// A pipeline for `topics`. `past` are the decisions of earlier runs, oldest first.
-    pub fn new(topics: Vec<TopicSpec>, limits: Limits, past: Vec<Decision>) -> Self {
-        let mut models: BTreeMap<_, Arc<ModelSpec>> = BTreeMap::new();
-        for model in topics.iter().flat_map(|topic| &topic.models) {
-            models.insert(model.id.clone(), Arc::clone(model));
-        }
+impl Counting {
+    /// Counts the records of `topics`.
+    pub fn new(topics: Vec<TopicSpec>, limits: Limits) -> Self {
         let topics = topics
             .into_iter()
             .map(|topic| {
@@ -106,11 +96,7 @@ impl Pipeline {
             lanes: Vec::new(),
             last: 0,
             observer: Observer::default(),
-            evaluator: Evaluator::new(models.into_values()),
-            pictures: Pictures::default(),
             versions: Versions::default(),
-            interrupted: false,
-            past,
         }
     }
 
@@ -120,10 +106,8 @@ impl Pipeline {
             SourceEvent::Record(record) => self.record(&record, now, rejects),
             SourceEvent::Assigned(partitions) => self.assign(partitions, now),
             SourceEvent::Revoked(partitions) => {
-                self.interrupted = true;
                 for partition in partitions {
                     self.observer.revoke(&partition);
-                    self.evaluator.forget(&partition);
                     self.lanes.retain(|lane| lane.partition != partition);
                 }
             }
@@ -132,24 +116,13 @@ impl Pipeline {
         }
     }
 
-    /// Whether partitions were taken away, so that this pipeline must be built anew from the
-    /// committed offsets.
-    pub fn interrupted(&self) -> bool {
-        self.interrupted
-    }
-
     fn assign(&mut self, partitions: Vec<Assigned>, now: i64) {
-        let mut given_out = None;
-        let mut complete_from = None;
         for assigned in partitions {
             let Some(index) = self.topic(&assigned.partition) else {
                 continue;
             };
             let topic = &self.topics[index].1;
             let resume = assigned.metadata.as_deref().and_then(ResumePoint::from_metadata);
-            given_out = given_out.max(resume.as_ref().and_then(|point| point.given_out_until));
-            complete_from = complete_from.max(resume.as_ref().and_then(|point| point.complete_from));
-            self.evaluator.expect(assigned.partition.clone());
             let builders = topic.models.iter().map(|model| BatchBuilder::new(Arc::clone(&model.schema)));
             let lane =
                 Lane { partition: assigned.partition.clone(), topic: index, builders: builders.collect() };
@@ -166,7 +139,6 @@ impl Pipeline {
                 now,
             );
         }
-        self.evaluator.resume(given_out, complete_from, std::mem::take(&mut self.past));
     }
 
     /// Index of the partition's topic.
@@ -193,18 +165,12 @@ impl Pipeline {
             return;
         };
         let topic = &mut self.topics[topic].1;
-        let Read { fresh, at } = self.observer.read(record.partition, record.offset, now);
-        let decoded = match topic.decoder.decode(record, at) {
+        self.observer.read(record.partition, record.offset, now);
+        let decoded = match topic.decoder.decode(record, now) {
             Ok(decoded) => decoded,
             Err(rejected) => {
-                // A record that is read again after a restart was accounted for before it.
-                if fresh {
-                    topic.accounting.records += 1;
-                    topic.accounting.rejected += 1;
-                    *topic.rejected.entry(rejected.reason).or_default() += 1;
-                    rejects(record, &rejected);
-                }
-                return;
+                topic.reject(&mut self.observer, record.partition, rejected.reason);
+                return rejects(record, &rejected);
             }
         };
         let model = decoded.model();
@@ -214,19 +180,15 @@ impl Pipeline {
         let id = &topic.models[model].id;
         let room = |row| self.versions.admit(id, decoded.tenant(row), decoded.version(row));
         if !(0..decoded.times().len()).all(room) {
-            if fresh {
-                topic.accounting.records += 1;
-                topic.accounting.rejected += 1;
-                *topic.rejected.entry(RejectReason::TooManyVersions).or_default() += 1;
-                let detail = format!("the model has {} live versions already", versions::MOST);
-                rejects(record, &Rejected { reason: RejectReason::TooManyVersions, detail });
-            }
-            return;
+            let detail = format!("the model has {} live versions already", versions::MOST);
+            let reason = RejectReason::TooManyVersions;
+            topic.reject(&mut self.observer, record.partition, reason);
+            return rejects(record, &Rejected { reason, detail });
         }
         let sampled = topic.models[model].coder.samples();
         let mut used = 0;
         for (row, time) in decoded.times().iter().enumerate() {
-            if self.observer.admit(record.partition, record.offset, *time) {
+            if self.observer.admit(record.partition, *time) {
                 let id = if sampled { decoded.id(row) } else { None };
                 builder.append_identified(
                     *time,
@@ -238,25 +200,24 @@ impl Pipeline {
                 used += 1;
             }
         }
-        if fresh {
-            let rows = decoded.times().len() as u64;
-            topic.accounting += Accounting {
-                records: 1,
-                used: u64::from(used > 0),
-                late: u64::from(used == 0),
-                rejected: 0,
-                rows,
-                late_rows: rows - used,
-            };
-        }
+        let rows = decoded.times().len() as u64;
+        let accounting = Accounting {
+            records: 1,
+            used: u64::from(used > 0),
+            late: u64::from(used == 0),
+            rows,
+            late_rows: rows - used,
+            ..Accounting::default()
+        };
+        topic.accounting += accounting;
+        self.observer.account(record.partition, accounting, None);
         if builder.rows() >= BATCH_ROWS {
             self.observer.count(record.partition, &topic.models[model], &builder.finish());
         }
     }
 
-    /// Counts what has come in and hands on what it adds to panes, without evaluating any: for
-    /// commands that look at panes themselves. `now` is wall time in milliseconds.
-    pub fn counted(&mut self, now: i64) -> (Vec<PaneDelta>, Progress) {
+    /// Counts what has come in and hands it out, to be settled. `now` is wall time in milliseconds.
+    pub fn flush(&mut self, now: i64) -> Flushed {
         for lane in &mut self.lanes {
             let (_, topic) = &self.topics[lane.topic];
             for (builder, model) in lane.builders.iter_mut().zip(&topic.models) {
@@ -268,43 +229,17 @@ impl Pipeline {
         self.observer.flush(now)
     }
 
-    /// Counts what has come in, closes panes, evaluates windows, steps policies. `now` is wall time
-    /// in milliseconds.
-    pub fn evaluate(&mut self, now: i64) -> Evaluated {
-        let (deltas, progress) = self.counted(now);
-        for delta in deltas {
-            self.evaluator.merge(delta);
-        }
-        let evaluated = self.evaluator.advance(&progress);
-        self.observer.closed(self.evaluator.given_out_until());
-        self.versions.renew(self.evaluator.live());
-        self.pictures.take(&evaluated);
-        evaluated
+    /// Says what became of the commit of what was flushed last.
+    pub fn settle(&mut self, committed: bool) {
+        self.observer.settle(committed);
     }
 
-    /// What to commit so that a restart can rebuild every open window and gives nothing out twice.
-    /// Call it only when the findings and decisions of the last evaluation have been given out.
-    pub fn commits(&mut self) -> Vec<Commit> {
-        let given_out = self.evaluator.given_out_until();
-        let needed = self.evaluator.needed_from();
-        self.observer
-            .resume_points(given_out, needed)
-            .into_iter()
-            .map(|(partition, offset, point)| Commit { partition, offset, metadata: point.to_metadata() })
-            .collect()
+    /// Forgets versions that have not been seen since the last call but one.
+    pub fn forget_versions(&mut self) {
+        self.versions.rotate();
     }
 
-    /// Every decision, of earlier runs and of this one, without its evidence; oldest first.
-    pub fn past_decisions(&self) -> Vec<Decision> {
-        [&self.past, self.evaluator.past()].concat()
-    }
-
-    /// The least watermark of the input.
-    pub fn watermark(&mut self) -> Option<EventTime> {
-        self.evaluator.watermark()
-    }
-
-    /// Record classes of all topics together.
+    /// Record classes of all topics together, since this was made.
     pub fn accounting(&self) -> Accounting {
         let mut sum = Accounting::default();
         for (_, topic) in &self.topics {
@@ -312,4 +247,75 @@ impl Pipeline {
         }
         sum
     }
+}
+
+impl Topic {
+    fn reject(&mut self, observer: &mut Observer, partition: &SourcePartition, reason: RejectReason) {
+        let accounting = Accounting { records: 1, rejected: 1, ..Accounting::default() };
+        self.accounting += accounting;
+        *self.rejected.entry(reason).or_default() += 1;
+        observer.account(partition, accounting, Some(reason));
+    }
+}
+
+/// Everything between a source and the actor in one process, with nothing in between: for `replay`, the
+/// demo and tests.
+#[derive(Debug)]
+pub struct Pipeline {
+    counting: Counting,
+    evaluator: Evaluator,
+    pictures: Pictures,
+}
+
+impl Pipeline {
+    /// A pipeline for `topics`.
+    pub fn new(topics: Vec<TopicSpec>, limits: Limits) -> Self {
+        let evaluator = Evaluator::new(models(&topics));
+        Self { counting: Counting::new(topics, limits), evaluator, pictures: Pictures::default() }
+    }
+
+    /// Takes one event from the source. `now` is wall time in milliseconds.
+    pub fn handle(&mut self, event: SourceEvent<'_>, now: i64, rejects: &mut RejectSink<'_>) {
+        if let SourceEvent::Assigned(partitions) = &event {
+            for assigned in partitions {
+                self.evaluator.expect(assigned.partition.clone());
+            }
+        }
+        self.counting.handle(event, now, rejects);
+    }
+
+    /// Counts what has come in, closes panes, evaluates windows, steps policies. `now` is wall time
+    /// in milliseconds.
+    pub fn evaluate(&mut self, now: i64) -> Evaluated {
+        let flushed = self.counting.flush(now);
+        self.counting.settle(true);
+        let mut evaluated = Evaluated::default();
+        for delta in flushed.deltas {
+            evaluated.join(self.evaluator.take(Message::Delta(delta)));
+        }
+        let progress = Progress { wall: now, sources: flushed.sources, topics: BTreeMap::new() };
+        evaluated.join(self.evaluator.take(Message::Progress(progress)));
+        self.counting.versions.renew(self.evaluator.live());
+        self.pictures.take(&evaluated);
+        evaluated
+    }
+
+    /// The least watermark of the input.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.evaluator.watermark()
+    }
+
+    /// Record classes of all topics together: rows whose panes had closed before they came are late.
+    pub fn accounting(&self) -> Accounting {
+        let mut sum = Accounting::default();
+        self.evaluator.intake().accounting().values().for_each(|topic| sum += *topic);
+        sum
+    }
+}
+
+/// The models of `topics`, each once.
+pub fn models(topics: &[TopicSpec]) -> Vec<Arc<ModelSpec>> {
+    let all = topics.iter().flat_map(|topic| &topic.models);
+    let models: BTreeMap<_, _> = all.map(|model| (model.id.clone(), Arc::clone(model))).collect();
+    models.into_values().collect()
 }

@@ -14,6 +14,8 @@ pub(super) const MOST: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     live: HashMap<ModelId, HashSet<String>>,
+    /// Those seen since the last rotation, where nobody says which are live.
+    seen: HashMap<ModelId, HashSet<String>>,
     /// The last one that was let in: neighbours are mostly of one version.
     last: (Option<ModelId>, String, String),
 }
@@ -31,14 +33,22 @@ impl Versions {
         if live.len() >= MOST && !live.contains(&name) {
             return false;
         }
+        self.seen.entry(model.clone()).or_default().insert(name.clone());
         live.insert(name);
         self.last = (Some(model.clone()), tenant.to_owned(), version.to_owned());
         true
     }
 
+    /// Forgets the versions that have not been seen since the last call.
+    pub(super) fn rotate(&mut self) {
+        self.live = std::mem::take(&mut self.seen);
+        self.last = Default::default();
+    }
+
     /// Forgets all versions but those of `keys`.
     pub(super) fn renew<'a>(&mut self, keys: impl Iterator<Item = &'a ModelKey>) {
         self.live.values_mut().for_each(HashSet::clear);
+        self.seen.clear();
         self.last = Default::default();
         for key in keys {
             let tenant = key.tenant.as_ref().map_or("", |tenant| tenant.as_str());

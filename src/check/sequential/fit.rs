@@ -2,6 +2,8 @@
 //! it was made. It only says so. A detector that alarms because its tolerance is too small should be
 //! read with that in mind, and one that is silent may be so by luck.
 
+use serde::{Deserialize, Serialize};
+
 use crate::stats::edetector::Reading;
 
 /// Weight of a new pane: about the last 300 panes count, a day of five-minute panes.
@@ -23,7 +25,7 @@ pub(super) struct Expected {
 
 /// Exponentially weighted mean and variance of a share between panes, and the variance that
 /// sampling explains of it. Panes without rows are left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fit {
     panes: u64,
     mean: f64,

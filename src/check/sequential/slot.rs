@@ -18,6 +18,7 @@ use crate::stats::edetector::histogram::{self, Extra};
 use crate::stats::edetector::null::{mean_ends, rate_ends};
 use crate::stats::edetector::rate::{Allowed, component};
 use crate::stats::edetector::{Component, Part, Reading, Side, threshold};
+use crate::stats::stable_hash::StableHash;
 
 /// What a slot may spend.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +62,8 @@ pub struct Slot {
     pub shadow: Option<String>,
     /// What it may spend; nothing before the budget was divided.
     pub budget: Budget,
+    /// A hash of what it looks at and how: state that was kept under another is not its own.
+    pub signature: u64,
     pub(super) watch: Watch,
     /// What its calibration saw, of the component that shows a wandering best.
     pub(super) expected: Option<Expected>,
@@ -235,9 +238,12 @@ impl Compiler<'_> {
             reference_error: 0.0,
             shadow,
             budget: Budget { share: 0.0, per: Duration::ZERO, log_threshold: f64::INFINITY, alpha: 0.0 },
+            signature: 0,
             watch,
             expected: None,
         };
+        let looks = format!("{:?}", (&slot.name, &slot.key, slot.segments, &slot.watch));
+        slot.signature = StableHash::new(0).bytes(looks.as_bytes()).finish();
         slot.expected = self.expected(&slot);
         if slot.components().iter().any(|component| component.reference.is_some()) {
             slot.reference_error = self.settings.reference_error;

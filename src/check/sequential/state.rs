@@ -1,7 +1,9 @@
 //! The state of a model version's detectors: what they have seen, and the alarms not yet said.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::evidence;
 use super::fit::Fit;
@@ -34,10 +36,15 @@ impl PaneOf {
 
 /// When confidence sequences of one slot began: each spends its level again, so only so many may act
 /// in a period.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Starts(VecDeque<EventTime>);
 
 impl Starts {
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Begins a sequence at `at`; says whether the budget pays for it.
     fn begin(&mut self, at: EventTime, slot: &Slot) -> bool {
         while self.0.front().is_some_and(|start| *start + slot.budget.per <= at) {
@@ -52,7 +59,7 @@ impl Starts {
 }
 
 /// The sequences of a limit between groups.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sequence {
     /// Rates since it began, kind by kind, group by group.
     pub(super) rates: Vec<Rate>,
@@ -63,10 +70,11 @@ pub(super) struct Sequence {
 }
 
 /// One slot of one model version.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotState {
     pub(super) detector: Detector,
     pub(super) sequence: Option<Sequence>,
+    #[serde(with = "as_json")]
     pub(super) alarm: Option<Evidence>,
     /// How much panes vary, where a calibration says how much they should.
     pub(super) fit: Fit,
@@ -155,6 +163,24 @@ impl Detectors {
         moved
     }
 
+    /// What is kept of them, slot by slot under the slot's signature, so that a slot that was changed
+    /// meanwhile begins anew and all others go on.
+    pub fn kept<'a>(&'a self, slots: &'a [Slot]) -> impl Iterator<Item = (u64, &'a SlotState)> {
+        let asked = move |(slot, _): &(&Slot, &SlotState)| !self.segment || slot.segments;
+        slots.iter().zip(&self.states).filter(asked).map(|(slot, state)| (slot.signature, state))
+    }
+
+    /// Takes up what was kept; slots that are not in it stay as they are.
+    pub fn take_up(&mut self, slots: &[Slot], kept: impl IntoIterator<Item = (u64, SlotState)>) {
+        let mut kept: BTreeMap<u64, SlotState> = kept.into_iter().collect();
+        for (slot, state) in slots.iter().zip(&mut self.states) {
+            let asked = !self.segment || slot.segments;
+            if let Some(known) = kept.remove(&slot.signature).filter(|_| asked) {
+                *state = known;
+            }
+        }
+    }
+
     pub(super) fn state(&mut self, slot: usize) -> Option<&mut SlotState> {
         self.states.get_mut(slot)
     }
@@ -226,4 +252,26 @@ fn step_limit(
         state.sequence = None;
     }
     alarm
+}
+
+/// An alarm inside a binary message: it is rare, its fields come and go, and JSON says which are there.
+mod as_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    use crate::domain::Evidence;
+
+    pub(super) fn serialize<S: Serializer>(
+        alarm: &Option<Evidence>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let json = alarm.as_ref().map(serde_json::to_string).transpose().map_err(ser::Error::custom)?;
+        json.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Evidence>, D::Error> {
+        let json = Option::<String>::deserialize(deserializer)?;
+        json.map(|json| serde_json::from_str(&json)).transpose().map_err(de::Error::custom)
+    }
 }

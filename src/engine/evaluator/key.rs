@@ -4,12 +4,11 @@
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::check::sequential::{Detectors, PaneOf, Starts};
-use crate::domain::{Decision, EventTime, ModelKey, Segment};
+use crate::domain::{EventTime, ModelKey, Segment};
 use crate::engine::model::ModelSpec;
-use crate::policy::{PolicyMachine, PolicySpec};
+use crate::policy::PolicyMachine;
 use crate::sketch::Summary;
 use crate::window::{SlidingWindow, WindowSpec};
 
@@ -20,7 +19,8 @@ pub(super) struct KeyState {
     pub(super) panes: BTreeMap<EventTime, Summary>,
     pub(super) windows: BTreeMap<WindowSpec, SlidingWindow<Summary>>,
     pub(super) policies: Vec<PolicyMachine>,
-    pub(super) rows: u64,
+    /// Rows of panes that are not held any more.
+    pub(super) past_rows: u64,
     pub(super) newest: EventTime,
     pub(super) detectors: Detectors,
     /// Whether the budget pays for this version; else its detectors run in shadow.
@@ -36,18 +36,18 @@ pub(super) struct KeyState {
 }
 
 impl KeyState {
-    /// A key that has shown nothing yet; `past` are the decisions about all keys.
-    pub(super) fn new(spec: &Arc<ModelSpec>, key: &ModelKey, past: &[Decision]) -> Self {
+    /// A key that has shown nothing yet.
+    pub(super) fn new(spec: &Arc<ModelSpec>, key: &ModelKey) -> Self {
         Self {
             spec: Arc::clone(spec),
             panes: BTreeMap::new(),
             windows: BTreeMap::new(),
-            policies: machines(spec, key, past),
+            policies: vec![PolicyMachine::default(); spec.policies.len()],
             detectors: detectors(spec, key),
             paid: false,
             next_step: None,
             rested: None,
-            rows: 0,
+            past_rows: 0,
             newest: EventTime::MIN,
             served_until: None,
             evaluated_until: None,
@@ -68,10 +68,8 @@ impl KeyState {
         self.served_until.is_none() && self.policies.iter().all(PolicyMachine::at_rest)
     }
 
-    /// Steps the detectors on every pane that ends by `end`, each once and in order. Panes up to
-    /// `stepped` were stepped on before a restart: what is lost with their state is power, and
-    /// stepping on them again would spend the budget twice.
-    pub(super) fn step(&mut self, end: EventTime, stepped: EventTime, starts: &mut [Starts]) {
+    /// Steps the detectors on every pane that ends by `end`, each once and in order.
+    pub(super) fn step(&mut self, end: EventTime, starts: &mut [Starts]) {
         let spec = Arc::clone(&self.spec);
         if spec.slots.is_empty() {
             return;
@@ -89,7 +87,7 @@ impl KeyState {
             }
         };
         self.rested = None;
-        let mut start = if stepped > first { ceil(stepped, spec.pane) } else { first };
+        let mut start = first;
         let empty = LazyCell::new(|| Summary::new(&spec.layout));
         while start + spec.pane <= end {
             let pane = self.panes.get(&start).unwrap_or_else(|| &empty);
@@ -102,9 +100,9 @@ impl KeyState {
     /// Ends a version that takes no traffic since `end`: its policies begin anew if it comes back, and
     /// another version may have its place in the budget. Until then it keeps what its detectors have
     /// gathered: traffic that pauses every night must not make them forget every day.
-    pub(super) fn rest(&mut self, key: &ModelKey, past: &[Decision], end: EventTime) {
+    pub(super) fn rest(&mut self, key: &ModelKey, end: EventTime) {
         self.windows.clear();
-        self.policies = machines(&self.spec, key, past);
+        self.policies.iter_mut().for_each(|machine| *machine = machine.anew());
         if self.paid {
             self.rested = Some(end);
         } else {
@@ -117,6 +115,11 @@ impl KeyState {
     pub(super) fn leave(&mut self, key: &ModelKey) {
         self.detectors = detectors(&self.spec, key);
         (self.paid, self.next_step, self.rested) = (false, None, None);
+    }
+
+    /// Rows counted since its first.
+    pub(super) fn rows(&self) -> u64 {
+        self.past_rows + self.panes.values().map(|pane| pane.rows).sum::<u64>()
     }
 
     /// Whether nothing is left of it but its detectors.
@@ -135,18 +138,4 @@ pub(super) fn detectors(spec: &ModelSpec, key: &ModelKey) -> Detectors {
         Segment::All => Detectors::new(&spec.slots),
         Segment::Of { .. } => Detectors::of_segment(&spec.slots),
     }
-}
-
-/// The policies of a key, as what was decided about it leaves them.
-fn machines(spec: &ModelSpec, key: &ModelKey, past: &[Decision]) -> Vec<PolicyMachine> {
-    let of = |policy: &PolicySpec| {
-        PolicyMachine::restored(past.iter().filter(|past| past.policy == policy.name && past.key == *key))
-    };
-    spec.policies.iter().map(of).collect()
-}
-
-/// The first multiple of `width` that is not before `time`.
-fn ceil(time: EventTime, width: Duration) -> EventTime {
-    let floor = time.floor(width);
-    if floor == time { floor } else { floor + width }
 }

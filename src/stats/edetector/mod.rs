@@ -201,15 +201,21 @@ impl Detector {
     }
 }
 
-/// Logarithms in JSON, which has no minus infinity.
+/// Logarithms; JSON has no minus infinity.
 mod logarithms {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(logs: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.collect_seq(logs);
+        }
         serializer.collect_seq(logs.iter().map(|log| log.is_finite().then_some(*log)))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Vec::deserialize(deserializer);
+        }
         let logs = Vec::<Option<f64>>::deserialize(deserializer)?;
         Ok(logs.into_iter().map(|log| log.unwrap_or(f64::NEG_INFINITY)).collect())
     }
