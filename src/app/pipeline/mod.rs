@@ -127,6 +127,7 @@ impl Pipeline {
                     self.lanes.retain(|lane| lane.partition != partition);
                 }
             }
+            SourceEvent::Lost { .. } => {}
             SourceEvent::EndOfPartition(partition) => self.observer.at_end(&partition),
             SourceEvent::Finished(partition) => self.observer.finish(&partition),
         }
