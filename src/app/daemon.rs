@@ -134,7 +134,7 @@ fn take<S: Source, K: Sink>(
                     let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
                     tracing::warn!(partitions = names.join(" "), "partitions were taken away");
                 }
-                SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
+                SourceEvent::Lost { .. } | SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
             }
             pipeline.handle(event, now, &mut |record, why| {
                 let letter = RejectedRecord {

@@ -9,7 +9,9 @@ mod error;
 pub mod kafka;
 pub mod lines;
 pub mod memory;
+pub mod state;
 pub mod topics;
+pub mod transaction;
 
 use std::time::Duration;
 

@@ -38,8 +38,19 @@ pub enum SourceEvent<'a> {
     Record(RawRecord<'a>),
     /// Partitions are read from now on.
     Assigned(Vec<Assigned>),
-    /// Partitions are not ours any more; whatever was counted from them is dropped.
+    /// Partitions are not ours any more; whatever was counted from them is dropped. No event of
+    /// theirs follows until they are assigned again.
     Revoked(Vec<SourcePartition>),
+    /// Records that were gone from the log before they were read. The record at `to`, or the first
+    /// behind it that there is, comes next.
+    Lost {
+        /// The partition.
+        partition: SourcePartition,
+        /// The first offset that was lost.
+        from: i64,
+        /// The first offset that was not.
+        to: i64,
+    },
     /// Everything that the partition held has been handed over; more may come.
     EndOfPartition(SourcePartition),
     /// The partition has ended for good (files).
@@ -71,7 +82,8 @@ pub trait Source {
     /// Why the source cannot go on.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Hands at most `max` events to `sink`, waiting at most `timeout` for the first.
+    /// Hands at most `max` events to `sink`, waiting at most `timeout` for the first. `Lost` and the
+    /// record behind it come together, which may be one more.
     /// Returns how many there were. An error is fatal; passing faults are logged and counted.
     fn poll(
         &mut self,

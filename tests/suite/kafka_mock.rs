@@ -87,6 +87,7 @@ enum Kept {
     Assigned(Vec<Assigned>),
     Revoked(Vec<SourcePartition>),
     End(SourcePartition),
+    Lost(SourcePartition, i64, i64),
     Finished,
 }
 
@@ -107,6 +108,7 @@ impl Kept {
             SourceEvent::Assigned(assigned) => Self::Assigned(assigned),
             SourceEvent::Revoked(partitions) => Self::Revoked(partitions),
             SourceEvent::EndOfPartition(partition) => Self::End(partition),
+            SourceEvent::Lost { partition, from, to } => Self::Lost(partition, from, to),
             SourceEvent::Finished(_) => Self::Finished,
         }
     }

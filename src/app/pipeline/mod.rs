@@ -111,6 +111,7 @@ impl Counting {
                     self.lanes.retain(|lane| lane.partition != partition);
                 }
             }
+            SourceEvent::Lost { .. } => {}
             SourceEvent::EndOfPartition(partition) => self.observer.at_end(&partition),
             SourceEvent::Finished(partition) => self.observer.finish(&partition),
         }

@@ -34,6 +34,11 @@ pub const RESERVED: &[&str] = &[
     "statistics.interval.ms",
 ];
 
+/// Silence after which the group takes a member for dead, milliseconds.
+const SESSION_TIMEOUT: u64 = 10_000;
+/// Time without a poll after which a member leaves its group, milliseconds.
+const MAX_POLL_INTERVAL: u64 = 30_000;
+
 /// What the Kafka source needs.
 #[derive(Clone)]
 pub struct Config {
@@ -78,18 +83,24 @@ impl Config {
             ("queued.max.messages.kbytes", "131072"),
             ("fetch.wait.max.ms", "100"),
             ("max.partition.fetch.bytes", "4194304"),
-            // This is also how long a member that died while joining holds up the group.
-            ("max.poll.interval.ms", "60000"),
             ("topic.metadata.refresh.interval.ms", "60000"),
         ] {
             if config.get(name).is_none() {
                 config.set(name, value);
             }
         }
-        // The newer group protocol refuses a client-side strategy.
-        let strategy = "partition.assignment.strategy";
-        if config.get("group.protocol") != Some("consumer") && config.get(strategy).is_none() {
-            config.set(strategy, "cooperative-sticky");
+        let (session, interval) = times(&config);
+        if config.get("max.poll.interval.ms").is_none() {
+            config.set("max.poll.interval.ms", interval.to_string());
+        }
+        // With the newer group protocol the broker decides these, and the client refuses them.
+        if config.get("group.protocol") != Some("consumer") {
+            if config.get("partition.assignment.strategy").is_none() {
+                config.set("partition.assignment.strategy", "cooperative-sticky");
+            }
+            if config.get("session.timeout.ms").is_none() {
+                config.set("session.timeout.ms", session.to_string());
+            }
         }
         config
             .set("group.id", &self.group)
@@ -111,6 +122,18 @@ impl Config {
             .set_log_level(RDKafkaLogLevel::Warning);
         config.create_native_config().map_err(Error::from_client)?;
         Ok(config)
+    }
+}
+
+/// How long a member may be silent, and how long it may go without polling, in milliseconds. The
+/// second is also how long a member that died while joining holds up the group. The client takes no
+/// interval shorter than the session, so a default gives way to what is configured.
+fn times(config: &ClientConfig) -> (u64, u64) {
+    let given = |name| config.get(name).and_then(|value| value.parse::<u64>().ok());
+    match (given("session.timeout.ms"), given("max.poll.interval.ms")) {
+        (Some(session), None) => (session, MAX_POLL_INTERVAL.max(session)),
+        (session, Some(interval)) => (session.unwrap_or(SESSION_TIMEOUT.min(interval)), interval),
+        (None, None) => (SESSION_TIMEOUT, MAX_POLL_INTERVAL),
     }
 }
 
@@ -149,6 +172,20 @@ mod tests {
         let config = config.to_client_config().unwrap();
         assert_eq!(config.get("max.poll.interval.ms"), Some("90000"));
         assert_eq!(config.get("partition.assignment.strategy"), None);
+    }
+
+    #[test]
+    fn a_dead_member_is_noticed_soon_and_defaults_give_way_to_what_is_configured() {
+        let of = |properties: &[(&str, &str)]| {
+            let config = config(properties).to_client_config().unwrap();
+            let get = |name| config.get(name).map(str::to_owned);
+            (get("session.timeout.ms"), get("max.poll.interval.ms"))
+        };
+        let times = |session: &str, interval: &str| (Some(session.to_owned()), Some(interval.to_owned()));
+        assert_eq!(of(&[]), times("10000", "30000"));
+        assert_eq!(of(&[("session.timeout.ms", "45000")]), times("45000", "45000"));
+        assert_eq!(of(&[("max.poll.interval.ms", "6500")]), times("6500", "6500"));
+        assert_eq!(of(&[("group.protocol", "consumer")]), (None, Some("30000".to_owned())));
     }
 
     #[test]

@@ -104,19 +104,23 @@ impl ConsumerContext for Context {
             self.inbox().unanswered.get_or_insert_default().extend(named(list));
             return;
         }
-        // An assignment that was not taken yet must be before it can be given back.
-        let unanswered = self.inbox().unanswered.take();
-        if let Some(unanswered) = unanswered {
-            refuse(consumer, &unanswered);
+        let gone = named(list);
+        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        // An assignment that was not taken yet must be before it can be given back. What of it stays
+        // ours is still to be taken.
+        let unanswered = self.inbox().unanswered.take().unwrap_or_default();
+        let (refused, rest): (Vec<Named>, Vec<Named>) =
+            unanswered.into_iter().partition(|partition| !cooperative || gone.contains(partition));
+        if !refused.is_empty() {
+            refuse(consumer, &refused);
         }
-        let result = match consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-            _ => consumer.unassign(),
-        };
+        let result = if cooperative { consumer.incremental_unassign(list) } else { consumer.unassign() };
         if let Err(error) = result {
             tracing::warn!(%error, "revoked partitions were not given back");
         }
-        self.inbox().revoked.extend(named(list));
+        let mut inbox = self.inbox();
+        inbox.unanswered = (!rest.is_empty()).then_some(rest);
+        inbox.revoked.extend(gone);
     }
 }
 

@@ -96,6 +96,9 @@ pub enum Error {
     /// Partitions that the group gave us could not be taken.
     #[error("assigned partitions could not be taken")]
     Assign(#[source] KafkaError),
+    /// Reading could not be stopped or begun again for a while.
+    #[error("partitions could not be paused or resumed")]
+    Pause(#[source] KafkaError),
     /// Offsets were not committed. Unless `passing` is true, trying again is useless.
     #[error("offsets of group '{group}' were not committed: {code}")]
     Commit {

@@ -3,12 +3,13 @@
 //! librdkafka tells the end of a partition by its number alone. Where two assigned topics share a
 //! number, the end is taken from the statistics instead, up to two seconds later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -25,6 +26,8 @@ use crate::ingest::source::{Assigned, Commit, Lag, RawRecord, Source, SourceEven
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the broker may take to answer where a log begins and ends; asked only before giving up.
 const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the number of partitions that a cluster told may be used.
+const PARTITIONS_AGE: Duration = Duration::from_secs(30);
 /// What brokers take as metadata of a commit unless told otherwise (`offset.metadata.max.bytes`).
 const METADATA_LIMIT: usize = 4096;
 /// Records with at most so many headers are handed over without an allocation.
@@ -55,6 +58,12 @@ pub struct KafkaSource {
     /// Whether the group has ever given us an assignment. Before that, a refusal is a mistake in the
     /// configuration and stops the source; afterwards it is a fault that may pass.
     joined: bool,
+    topics: Vec<Arc<str>>,
+    /// What the cluster told of the topics, and when.
+    partitions: Option<(Instant, BTreeMap<Arc<str>, i32>)>,
+    paused: bool,
+    /// Whether a partition may still be paused from an earlier time that it was ours.
+    was_paused: bool,
 }
 
 impl fmt::Debug for KafkaSource {
@@ -89,7 +98,72 @@ impl KafkaSource {
             statistics: Statistics::default(),
             faults: Recorder::default(),
             joined: false,
+            topics: config.topics.iter().map(|topic| topic.as_str().into()).collect(),
+            partitions: None,
+            paused: false,
+            was_paused: false,
         })
+    }
+
+    /// How this member stands in its group now; none before it has joined. Whoever commits offsets
+    /// for it in a transaction shows this, and asks for it anew each time: a commit of a member
+    /// that has been replaced is refused.
+    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// Hands over no more records, of partitions that are assigned meanwhile too, until `resume`.
+    /// Polling must go on, and tells of partitions that come and go. What was fetched and not
+    /// handed over is let go and fetched again.
+    pub fn pause(&mut self) -> Result<(), Error> {
+        if self.paused {
+            return Ok(());
+        }
+        self.consumer
+            .pause(&list_of(self.owned.iter().map(|owned| &owned.partition)))
+            .map_err(Error::Pause)?;
+        (self.paused, self.was_paused) = (true, true);
+        Ok(())
+    }
+
+    /// Goes on where `pause` stopped.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        if self.paused {
+            let list = list_of(self.owned.iter().map(|owned| &owned.partition));
+            self.consumer.resume(&list).map_err(Error::Pause)?;
+            self.paused = false;
+        }
+        Ok(())
+    }
+
+    /// How many partitions each topic has, as the cluster tells it; 0 for a topic that is not there.
+    /// Asks at most every 30 seconds, and keeps to the last answer where a later question fails.
+    pub fn topic_partitions(&mut self, timeout: Duration) -> Result<BTreeMap<Arc<str>, i32>, Error> {
+        if let Some((at, partitions)) = &self.partitions
+            && at.elapsed() < PARTITIONS_AGE
+        {
+            return Ok(partitions.clone());
+        }
+        let until = Instant::now() + timeout;
+        let mut partitions = BTreeMap::new();
+        for topic in &self.topics {
+            let left = until.saturating_duration_since(Instant::now());
+            match count_partitions(&self.consumer, topic, left) {
+                Ok(count) => drop(partitions.insert(Arc::clone(topic), count)),
+                Err(code) => {
+                    if let Some((at, known)) = &mut self.partitions {
+                        *at = Instant::now();
+                        tracing::debug!(topic = &**topic, %code, "the number of partitions was not told");
+                        return Ok(known.clone());
+                    }
+                    let advice = advice(code).unwrap_or("check `kafka.brokers`");
+                    let (topic, reason) = (topic.to_string(), code.to_string());
+                    return Err(Error::Lookup { topic, reason, advice });
+                }
+            }
+        }
+        self.partitions = Some((Instant::now(), partitions.clone()));
+        Ok(partitions)
     }
 
     /// What went wrong since the source was made.
@@ -159,6 +233,11 @@ impl KafkaSource {
             assigned.push(Assigned { partition, offset, metadata });
         }
         take(&self.consumer, &list).map_err(Error::Assign)?;
+        if self.paused {
+            self.consumer.pause(&list).map_err(Error::Pause)?;
+        } else if self.was_paused {
+            self.consumer.resume(&list).map_err(Error::Pause)?;
+        }
         self.consumer.context().inbox().unanswered = None;
         self.joined = true;
         self.faults.answered();
@@ -247,22 +326,57 @@ impl KafkaSource {
         events
     }
 
-    /// Counts what retention took before it was read.
+    /// Counts what retention took before it was read, and tells where it lay. Returns the number of
+    /// events.
     #[cold]
-    fn count_lost(context: &Context, faults: &mut Recorder, owned: &Owned, offset: i64) {
-        let mut inbox = context.inbox();
-        let before = inbox.resets.len();
-        inbox.resets.retain(|(topic, number)| {
-            **topic != *owned.partition.topic || *number != owned.partition.partition
-        });
-        if inbox.resets.len() == before {
-            return;
+    fn lost(context: &Context, faults: &mut Recorder, owned: &Owned, offset: i64, sink: Sink<'_>) -> usize {
+        {
+            let mut inbox = context.inbox();
+            let before = inbox.resets.len();
+            inbox.resets.retain(|(topic, number)| {
+                **topic != *owned.partition.topic || *number != owned.partition.partition
+            });
+            context.offset_was_reset.store(!inbox.resets.is_empty(), Ordering::Relaxed);
+            if inbox.resets.len() == before {
+                return 0;
+            }
         }
-        let lost = owned.position.map_or(0, |position| offset.saturating_sub(position).max(0));
+        let from = owned.position.unwrap_or(offset);
+        let lost = offset.saturating_sub(from).max(0);
         faults.counts.offset_resets += 1;
         faults.counts.lost_offsets += u64::try_from(lost).unwrap_or(0);
         tracing::error!(partition = %owned.partition, lost, next = offset, "records were lost before they were read");
-        context.offset_was_reset.store(!inbox.resets.is_empty(), Ordering::Relaxed);
+        if lost == 0 {
+            return 0;
+        }
+        sink(SourceEvent::Lost { partition: owned.partition.clone(), from, to: offset });
+        1
+    }
+}
+
+/// A list that lives as long as one call: one that went through `pause` keeps the consumer from
+/// closing.
+fn list_of<'a>(partitions: impl Iterator<Item = &'a SourcePartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for SourcePartition { topic, partition } in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
+}
+
+/// How many partitions a topic has; 0 where it is not there.
+fn count_partitions(
+    consumer: &BaseConsumer<Context>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, RDKafkaErrorCode> {
+    use RDKafkaErrorCode as Code;
+    let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|error| code_of(&error))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
+    match found.error().map(Code::from) {
+        None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(0),
+        Some(code) => Err(code),
     }
 }
 
@@ -317,7 +431,7 @@ impl Source for KafkaSource {
                     self.last = index;
                     let (context, owned) = (self.consumer.context(), &mut self.owned[index]);
                     if context.offset_was_reset.load(Ordering::Relaxed) {
-                        Self::count_lost(context, &mut self.faults, owned, message.offset());
+                        events += Self::lost(context, &mut self.faults, owned, message.offset(), sink);
                     }
                     self.faults.answered();
                     owned.position = Some(message.offset() + 1);

@@ -1,0 +1,379 @@
+//! Reading one partition by hand, without a group: what a compacted topic holds when a role takes a
+//! partition over, and a topic that everybody follows from its beginning.
+//!
+//! Restoring must see everything that any predecessor committed, and nothing that was aborted. The
+//! end is therefore asked for as one who sees open transactions, and reading as one who does not
+//! begins only when that end is behind the last stable offset: then every transaction below it has
+//! its marker, and the next end of the partition that is told lies at or behind it. Offsets alone
+//! would not do, because markers and compacted records leave holes at the end of a log.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use super::error::code_of;
+
+/// How long one question to a broker may take before it is asked again.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// Between two questions whether open transactions have ended.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long one wait for records lasts, so that a stop is noticed.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Why a partition could not be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client could not be made.
+    #[error(transparent)]
+    Client(#[from] super::Error),
+    /// Nothing came for too long.
+    #[error(
+        "{topic}/{partition} could not be read: for {seconds} s nothing changed while waiting for {what}{last}"
+    )]
+    Silent {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// How long nothing changed.
+        seconds: u64,
+        /// What was waited for.
+        what: String,
+        /// The last fault that was told meanwhile, or nothing.
+        last: String,
+    },
+    /// The broker will not have us, or the topic is not there.
+    #[error("{topic}/{partition} could not be read: {code}{}", advice(*code))]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The answer.
+        code: RDKafkaErrorCode,
+    },
+    /// Reading was called off.
+    #[error("reading {topic}/{partition} was called off")]
+    Stopped {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+    },
+}
+
+fn advice(code: RDKafkaErrorCode) -> &'static str {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            "; create the topic (`plimsoll topics create`)"
+        }
+        Code::TopicAuthorizationFailed => {
+            "; grant Read and Describe on the topic to the user of `kafka.security`"
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            "; check mechanism, username and password under `kafka.security`"
+        }
+        Code::SSL => "; check `kafka.security`: protocol, ca_file, certificate_file and key_file",
+        _ => "",
+    }
+}
+
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::TopicAuthorizationFailed
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::SSL
+            | Code::Fatal
+    )
+}
+
+/// What a partition of a compacted topic holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// The newest value of every key that has one.
+    pub values: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Records read, those that later ones replaced included.
+    pub records: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+}
+
+/// Logs nothing but to the debug log; faults are told by whoever asks.
+#[derive(Debug, Default)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, reason);
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+type Reader = BaseConsumer<Quiet>;
+
+fn reader(client: &ClientConfig, isolation: &str) -> Result<Reader, Error> {
+    let mut config = client.clone();
+    // A follower may be behind the end that the leader told.
+    config.remove("client.rack").remove("group.instance.id").remove("statistics.interval.ms");
+    for (name, value) in
+        [("client.id", "plimsoll"), ("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "10")]
+    {
+        if config.get(name).is_none() {
+            config.set(name, value);
+        }
+    }
+    config
+        // Needed by the client, and never joined: partitions are assigned by hand.
+        .set("group.id", "plimsoll.reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", isolation)
+        .set_log_level(RDKafkaLogLevel::Warning);
+    Ok(config.create_with_context(Quiet).map_err(super::Error::from_client)?)
+}
+
+/// A partition that is read to an end, and how long it may stand still.
+struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+    patience: Duration,
+    stop: &'a AtomicBool,
+    moved: Instant,
+    last: Option<RDKafkaErrorCode>,
+}
+
+impl Place<'_> {
+    /// Notes that something moved.
+    fn moved(&mut self) {
+        (self.moved, self.last) = (Instant::now(), None);
+    }
+
+    /// Whether to wait on; `what` is what for.
+    fn wait(&self, what: impl FnOnce() -> String) -> Result<(), Error> {
+        let (topic, partition) = (self.topic.to_owned(), self.partition);
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped { topic, partition });
+        }
+        if self.moved.elapsed() < self.patience {
+            return Ok(());
+        }
+        let last = self.last.map_or_else(String::new, |code| format!("; the last fault: {code}"));
+        Err(Error::Silent { topic, partition, seconds: self.patience.as_secs(), what: what(), last })
+    }
+
+    /// Takes note of a fault, or says that it is one to stop for.
+    fn fault(&mut self, error: &KafkaError) -> Result<(), Error> {
+        let code = code_of(error);
+        if is_refusal(code) {
+            return Err(Error::Refused { topic: self.topic.to_owned(), partition: self.partition, code });
+        }
+        self.last = Some(code);
+        Ok(())
+    }
+
+    /// The end of the log as the consumer's isolation shows it.
+    fn end(&mut self, consumer: &Reader) -> Result<i64, Error> {
+        loop {
+            match consumer.fetch_watermarks(self.topic, self.partition, ATTEMPT.min(self.patience)) {
+                Ok((_, high)) => return Ok(high),
+                Err(error) => self.fault(&error)?,
+            }
+            self.wait(|| "the brokers to say where its log ends".to_owned())?;
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// Reads everything that is committed in one partition of a compacted topic, and keeps the newest
+/// value of each key. Blocks; whoever sets `stop` ends it.
+///
+/// Fails where for `patience` nothing moves: no record comes, or a transaction stays open.
+pub fn read_compacted(
+    client: &ClientConfig,
+    topic: &str,
+    partition: i32,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<Compacted, Error> {
+    let mut place = Place { topic, partition, patience, stop, moved: Instant::now(), last: None };
+    let goal = place.end(&reader(client, "read_uncommitted")?)?;
+    let consumer = reader(client, "read_committed")?;
+    let mut stable = place.end(&consumer)?;
+    while stable < goal {
+        place.wait(|| {
+            format!("the transaction that is open at offset {stable} to end, so that {goal} can be reached")
+        })?;
+        std::thread::sleep(PAUSE);
+        let now = place.end(&consumer)?;
+        if now > stable {
+            stable = now;
+            place.moved();
+        }
+    }
+    let mut found = Compacted::default();
+    if goal == 0 {
+        return Ok(found);
+    }
+    place.moved();
+    begin(&consumer, topic, partition, Offset::Beginning).map_err(|error| client_error(&error))?;
+    loop {
+        match consumer.poll(WAIT.min(patience)) {
+            Some(Ok(message)) => {
+                found.records += 1;
+                let (key, value) = (message.key().unwrap_or_default(), message.payload());
+                found.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+                match value {
+                    Some(value) => found.values.insert(key.to_vec(), value.to_vec()),
+                    None => found.values.remove(key),
+                };
+                place.moved();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(found),
+            Some(Err(error)) => place.fault(&error)?,
+            None => {}
+        }
+        place.wait(|| format!("records before offset {goal}"))?;
+    }
+}
+
+/// Reads from `offset` on. The list is gone again when this returns: one that lives on can keep the
+/// consumer from closing.
+fn begin(consumer: &Reader, topic: &str, partition: i32, offset: Offset) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, offset)?;
+    consumer.assign(&list)
+}
+
+fn client_error(error: &KafkaError) -> super::Error {
+    super::Error::Client { reason: error.to_string() }
+}
+
+/// A reader of one partition from its beginning, which goes on for as long as it lives. Only
+/// committed records are handed over, each once.
+pub struct Tail {
+    consumer: Reader,
+    topic: String,
+    partition: i32,
+    /// The next offset, once one is known.
+    next: Option<i64>,
+    at_end: bool,
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tail")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("next", &self.next)
+            .field("at_end", &self.at_end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes offset, key and value of a record; the value is none for a tombstone.
+pub type TailSink<'s> = &'s mut dyn FnMut(i64, Option<&[u8]>, Option<&[u8]>);
+
+impl Tail {
+    /// Makes the reader; no broker need be there yet. Fails on a wrong configuration only.
+    pub fn new(client: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Error> {
+        let consumer = reader(client, "read_committed")?;
+        begin(&consumer, topic, partition, Offset::Beginning).map_err(|error| client_error(&error))?;
+        Ok(Self { consumer, topic: topic.to_owned(), partition, next: None, at_end: false })
+    }
+
+    /// Hands over what is there, waiting at most `timeout` for the first record. Returns how many
+    /// records there were. Passing faults are left to the client, which goes on by itself.
+    pub fn poll(&mut self, timeout: Duration, sink: TailSink<'_>) -> Result<usize, Error> {
+        let (until, mut records) = (Instant::now() + timeout, 0);
+        loop {
+            let wait = match records {
+                0 => until.saturating_duration_since(Instant::now()),
+                _ => Duration::ZERO,
+            };
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    self.at_end = false;
+                    self.next = Some(message.offset() + 1);
+                    records += 1;
+                    sink(message.offset(), message.key(), message.payload());
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.at_end = true;
+                    return Ok(records);
+                }
+                Some(Err(error)) => {
+                    let code = code_of(&error);
+                    if is_refusal(code) {
+                        let (topic, partition) = (self.topic.clone(), self.partition);
+                        return Err(Error::Refused { topic, partition, code });
+                    }
+                    tracing::debug!(topic = self.topic, %error, "reading goes on when the fault is over");
+                }
+                None if records > 0 || Instant::now() >= until => return Ok(records),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether everything that could be read when the end was last told has been handed over.
+    pub fn caught_up(&self) -> bool {
+        self.at_end
+    }
+
+    /// Hands over everything that can be read at the time of the call: all that is committed, up to
+    /// the first transaction that is open still. False where `timeout` was too short for it.
+    pub fn read_to_end(&mut self, timeout: Duration, sink: TailSink<'_>) -> Result<bool, Error> {
+        let (until, never) = (Instant::now() + timeout, AtomicBool::new(false));
+        let moved = Instant::now();
+        let mut place = Place {
+            topic: &self.topic,
+            partition: self.partition,
+            patience: timeout,
+            stop: &never,
+            moved,
+            last: None,
+        };
+        match place.end(&self.consumer) {
+            Ok(end) if end == 0 || self.next.is_some_and(|next| next >= end) => return Ok(true),
+            Ok(_) => {}
+            Err(Error::Silent { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        // An end that was told before the question says nothing. Assigned anew, the partition tells
+        // its end again, and that one lies at or behind the answer.
+        let from = self.next.map_or(Offset::Beginning, Offset::Offset);
+        begin(&self.consumer, &self.topic, self.partition, from).map_err(|error| client_error(&error))?;
+        self.at_end = false;
+        loop {
+            self.poll(until.saturating_duration_since(Instant::now()), sink)?;
+            if self.at_end {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+        }
+    }
+}
