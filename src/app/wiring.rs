@@ -12,7 +12,7 @@ use super::clock::now_millis;
 use crate::action::webhook::{self, Webhook};
 use crate::action::{DryRun, Executor, Target};
 use crate::audit::KafkaConfig;
-use crate::config::{self, Config, Kafka, Mode};
+use crate::config::{self, Config, Errors, Kafka, Mode, Problem, Role};
 use crate::engine::actor::{self, ActionSpec, CallFinished};
 use crate::exchange::topics::{Retention, Topic};
 use crate::exchange::{self, Connection, Keep, Protocol, Security};
@@ -83,6 +83,41 @@ pub fn own_topics(kafka: &Kafka) -> Vec<Topic> {
         .flatten()
         .map(|name| Topic { name: name.clone(), partitions: None, retention: Retention::Delete })
         .collect()
+}
+
+/// The name of this process within its group: the one that is configured, or the machine's.
+///
+/// # Errors
+/// When none is configured and the machine's is not there or cannot serve as one; it names the key to set.
+pub fn instance(kafka: &Kafka) -> Result<String, Errors> {
+    if let Some(name) = &kafka.instance {
+        return Ok(name.clone());
+    }
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    named([kernel, std::env::var("HOSTNAME").ok()])
+}
+
+/// The first host name that says anything, as the name of an instance.
+fn named(hosts: [Option<String>; 2]) -> Result<String, Errors> {
+    let wrong = |message: String| Errors(vec![Problem::new("kafka.instance", message)]);
+    let host = hosts.into_iter().flatten().map(|host| host.trim().to_owned()).find(|host| !host.is_empty());
+    let host = host.ok_or_else(|| {
+        wrong("missing; this machine tells no host name to take instead, so set `kafka.instance`".to_owned())
+    })?;
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if host.len() > 200 || !host.chars().all(legal) {
+        let message = format!(
+            "missing; the host name `{host}` cannot be taken instead (at most 200 letters, digits, `-`, `_` and `.`), so set `kafka.instance`"
+        );
+        return Err(wrong(message));
+    }
+    Ok(host)
+}
+
+/// The transactional id of `role` in the process called `instance`. A process that starts with the id
+/// of one that died ends what that had open.
+pub fn transactional_id(kafka: &Kafka, role: Role, instance: &str) -> String {
+    format!("{}.{}.{instance}", kafka.group, role.name())
 }
 
 /// The audit log's topic.
@@ -188,4 +223,25 @@ pub fn started(command: &str, configuration: &[u8]) -> BTreeMap<String, String> 
         ("configuration".to_owned(), format!("sha256:{digest}")),
         ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_a_name_is_called_as_its_machine() {
+        let named = |kernel: Option<&str>, variable: Option<&str>| {
+            named([kernel.map(str::to_owned), variable.map(str::to_owned)]).map_err(|wrong| wrong.to_string())
+        };
+        assert_eq!(named(Some("plimsoll-0\n"), Some("other")).unwrap(), "plimsoll-0");
+        assert_eq!(named(Some("\n"), Some("pod-7")).unwrap(), "pod-7");
+        let nothing = named(None, None).unwrap_err();
+        assert!(
+            nothing.starts_with("kafka.instance: ") && nothing.contains("set `kafka.instance`"),
+            "{nothing}"
+        );
+        let odd = named(Some("my host"), None).unwrap_err();
+        assert!(odd.contains("`my host`") && odd.contains("set `kafka.instance`"), "{odd}");
+    }
 }

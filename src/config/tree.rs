@@ -1,16 +1,19 @@
 //! The validated configuration: typed values, defaults filled in, references that hold, paths that
 //! stand by themselves, secrets read. Plain data; the app turns it into what engine and adapters take.
 
-use std::collections::BTreeMap;
+mod kafka;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::kafka::{Exchange, Kafka, Property, Security};
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol,
+    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
     TimeUnit,
 };
 use super::secret::Secret;
@@ -21,6 +24,8 @@ pub use crate::policy::Decide;
 /// Everything that a configuration says. `Debug` shows stars for secrets.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What this process does; at least one.
+    pub roles: BTreeSet<Role>,
     /// The Kafka cluster; present where `kafka.brokers` is set. See [`Config::require_kafka`].
     pub kafka: Option<Kafka>,
     /// Limits on records.
@@ -44,71 +49,6 @@ pub struct Config {
     pub log: Log,
     /// What deserves a second look but is no error, ordered by place.
     pub warnings: Vec<Problem>,
-}
-
-/// The Kafka cluster.
-#[derive(Clone, Debug)]
-pub struct Kafka {
-    /// `host:port`, several separated by commas.
-    pub brokers: String,
-    /// Consumer group.
-    pub group: String,
-    /// Encryption and authentication.
-    pub security: Security,
-    /// Further librdkafka properties; none that `security` or plimsoll itself sets.
-    pub properties: BTreeMap<String, Property>,
-    /// Where to begin without a committed offset.
-    pub offset_reset: OffsetReset,
-    /// How often offsets are committed; 10 ms or more.
-    pub commit_interval: Duration,
-    /// Topic for records that could not be used; none: they are only counted.
-    pub dead_letter_topic: Option<String>,
-    /// Most bytes of a rejected value that may go to the dead-letter topic.
-    pub dead_letter_value_bytes: usize,
-    /// Topic for findings; none: HTTP only.
-    pub findings_topic: Option<String>,
-    /// Whether to create plimsoll's own topics.
-    pub create_topics: bool,
-}
-
-/// Encryption and authentication towards Kafka.
-#[derive(Clone, Debug)]
-pub struct Security {
-    /// `protocol.name()` is librdkafka's `security.protocol`.
-    pub protocol: Protocol,
-    /// Authorities, PEM; exists.
-    pub ca_file: Option<PathBuf>,
-    /// Client certificate, PEM; exists, and has a key file.
-    pub certificate_file: Option<PathBuf>,
-    /// Its private key, PEM; exists.
-    pub key_file: Option<PathBuf>,
-    /// The key's password.
-    pub key_password: Option<Secret>,
-    /// Present with the SASL protocols; `name()` is librdkafka's `sasl.mechanism`.
-    pub mechanism: Option<Mechanism>,
-    /// Present with PLAIN and SCRAM.
-    pub username: Option<String>,
-    /// Present with PLAIN and SCRAM.
-    pub password: Option<Secret>,
-}
-
-/// Value of a librdkafka property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Property {
-    /// One that may be shown.
-    Plain(String),
-    /// One that may not.
-    Secret(Secret),
-}
-
-impl Property {
-    /// The value, also where it is secret.
-    pub fn expose(&self) -> &str {
-        match self {
-            Self::Plain(value) => value,
-            Self::Secret(value) => value.expose(),
-        }
-    }
 }
 
 /// Limits on records.

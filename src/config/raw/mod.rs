@@ -3,6 +3,7 @@
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
 mod budget;
+mod kafka;
 mod model;
 mod parts;
 mod policy;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use budget::*;
+pub use kafka::*;
 pub use model::*;
 pub use parts::*;
 pub use policy::*;
@@ -21,6 +23,10 @@ pub use policy::*;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "plimsoll configuration")]
 pub struct Root {
+    /// What this process does; the roles join over Kafka, so they may be spread over processes. `plimsoll run --roles` wins.
+    #[serde(default = "Role::all")]
+    #[schemars(length(min = 1))]
+    pub roles: Vec<Role>,
     /// The Kafka cluster. `run` needs it; `replay` and `profile` do not.
     #[serde(default)]
     pub kafka: Kafka,
@@ -51,153 +57,6 @@ pub struct Root {
     /// The daemon's own log, on standard error.
     #[serde(default)]
     pub log: Log,
-}
-
-/// The Kafka cluster and plimsoll's own topics on it.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Kafka {
-    /// Brokers to start from: `host:port`, several separated by commas.
-    #[schemars(extend("examples" = ["localhost:9092", "kafka-1:9092,kafka-2:9092"]))]
-    pub brokers: Option<String>,
-    /// Consumer group; instances with the same group share the partitions.
-    #[schemars(length(min = 1))]
-    pub group: String,
-    /// Encryption and authentication.
-    pub security: Security,
-    /// Any further librdkafka property, by its own name. Values that are secret are written as secrets.
-    pub properties: std::collections::BTreeMap<String, Property>,
-    /// Where to begin in a partition without a committed offset; `error` refuses to start.
-    pub offset_reset: OffsetReset,
-    /// How often offsets are committed; at least 10ms.
-    pub commit_interval: Duration,
-    /// Topic for records that could not be used, with the reason in headers; null: they are only counted.
-    pub dead_letter_topic: Option<String>,
-    /// How many bytes of a rejected value may go to the dead-letter topic. Values may be personal data: 0 sends none.
-    #[schemars(range(max = 1_073_741_824))]
-    pub dead_letter_value_bytes: u32,
-    /// Topic for findings; null: they are given over HTTP only.
-    pub findings_topic: Option<String>,
-    /// Create plimsoll's own topics where they are missing and the broker lets it. Input topics are never created.
-    pub create_topics: bool,
-}
-
-impl Default for Kafka {
-    fn default() -> Self {
-        Self {
-            brokers: None,
-            group: "plimsoll".into(),
-            security: Security::default(),
-            properties: Default::default(),
-            offset_reset: OffsetReset::Earliest,
-            commit_interval: Duration::from("1s"),
-            dead_letter_topic: Some("plimsoll.dead-letter".into()),
-            dead_letter_value_bytes: 0,
-            findings_topic: Some("plimsoll.findings".into()),
-            create_topics: true,
-        }
-    }
-}
-
-/// Encryption and authentication towards Kafka.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Security {
-    /// `plaintext`, `ssl` (TLS), `sasl_plaintext` or `sasl_ssl` (SASL over TLS).
-    pub protocol: Protocol,
-    /// PEM file with the authorities that sign the brokers' certificates; default: those of the system.
-    pub ca_file: Option<String>,
-    /// PEM file with the client's certificate, for mutual TLS.
-    pub certificate_file: Option<String>,
-    /// PEM file with the client's private key.
-    pub key_file: Option<String>,
-    /// Password of the private key.
-    pub key_password: Option<SecretRef>,
-    /// SASL mechanism.
-    pub mechanism: Option<Mechanism>,
-    /// SASL user.
-    pub username: Option<String>,
-    /// SASL password.
-    pub password: Option<SecretRef>,
-}
-
-/// How the connection to Kafka is protected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// Neither encrypted nor authenticated.
-    #[default]
-    Plaintext,
-    /// TLS.
-    Ssl,
-    /// SASL without TLS.
-    SaslPlaintext,
-    /// SASL over TLS.
-    SaslSsl,
-}
-
-impl Protocol {
-    /// The protocol as this configuration and librdkafka spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plaintext => "plaintext",
-            Self::Ssl => "ssl",
-            Self::SaslPlaintext => "sasl_plaintext",
-            Self::SaslSsl => "sasl_ssl",
-        }
-    }
-
-    /// Whether clients authenticate by SASL.
-    pub const fn is_sasl(self) -> bool {
-        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
-    }
-
-    /// Whether the connection is encrypted.
-    pub const fn is_tls(self) -> bool {
-        matches!(self, Self::Ssl | Self::SaslSsl)
-    }
-}
-
-/// How a client proves to Kafka who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Mechanism {
-    /// User and password, readable to whoever reads the connection.
-    #[serde(rename = "PLAIN")]
-    Plain,
-    /// Salted challenge and response with SHA-256.
-    #[serde(rename = "SCRAM-SHA-256")]
-    ScramSha256,
-    /// Salted challenge and response with SHA-512.
-    #[serde(rename = "SCRAM-SHA-512")]
-    ScramSha512,
-    /// OAuth 2 bearer tokens, set up by `properties`.
-    #[serde(rename = "OAUTHBEARER")]
-    OauthBearer,
-}
-
-impl Mechanism {
-    /// The mechanism as this configuration and librdkafka spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::ScramSha512 => "SCRAM-SHA-512",
-            Self::OauthBearer => "OAUTHBEARER",
-        }
-    }
-}
-
-/// Where to begin in a partition without a committed offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OffsetReset {
-    /// With the oldest record that is there.
-    #[default]
-    Earliest,
-    /// With the next record to come.
-    Latest,
-    /// Not at all: it is an error.
-    Error,
 }
 
 /// Limits on what is accepted from records. What is beyond them goes to the dead-letter topic.

@@ -7,7 +7,7 @@ use super::Surroundings;
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw::{self, Mechanism, Protocol};
-use crate::config::tree::{Kafka, Property, Security};
+use crate::config::tree::{Exchange, Kafka, Property, Security};
 
 /// librdkafka properties that have a key of their own here, and that key.
 const OWNED: &[(&str, &str)] = &[
@@ -27,8 +27,26 @@ const OWNED: &[(&str, &str)] = &[
     ("sasl.password", "kafka.security.password"),
 ];
 
-/// Properties on which plimsoll's own accounting rests.
-const FIXED: &[&str] = &["enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof"];
+/// Properties on which plimsoll's own accounting rests, and what rests on each.
+const FIXED: &[(&str, &str)] = &[
+    ("enable.auto.commit", ACCOUNTING),
+    ("enable.auto.offset.store", ACCOUNTING),
+    ("enable.partition.eof", ACCOUNTING),
+    ("enable.idempotence", "a message that is sent again must not be written twice"),
+    ("isolation.level", "what an aborted transaction wrote must not be counted"),
+    (
+        "transactional.id",
+        "it is made of `kafka.group`, the role and `kafka.instance`, so that a restart ends what was open",
+    ),
+    (
+        "group.instance.id",
+        "static members keep their partitions after a stop until the session ends, and nobody reads them meanwhile",
+    ),
+];
+const ACCOUNTING: &str = "its accounting of records rests on it";
+
+/// The shortest time that own topics may be kept: an evaluator has to be back before.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(60 * 60);
 
 /// Parts of the names of properties whose values are secrets.
 const SECRETS: &[&str] = &["password", "secret", "ssl.key.pem", "sasl.oauthbearer.config"];
@@ -51,21 +69,42 @@ pub(super) fn kafka(
     if commit_interval.is_some_and(|span| span < Duration::from_millis(10)) {
         report.error(&path.key("commit_interval"), "must be at least 10ms");
     }
+    if let Some(instance) = &raw.instance {
+        report.plain_name(&path.key("instance"), instance);
+    }
+    let exchange = exchange(&raw.exchange, &path.key("exchange"), report);
     let security = security(&raw.security, &path.key("security"), around, report);
     let properties = properties(raw, &path.key("properties"), around, report);
-    let (commit_interval, security, properties) = (commit_interval?, security?, properties?);
+    let (commit_interval, exchange) = (commit_interval?, exchange?);
+    let (security, properties) = (security?, properties?);
     Some(raw.brokers.as_ref().map(|brokers| Kafka {
         brokers: brokers.clone(),
         group: raw.group.clone(),
+        instance: raw.instance.clone(),
         security,
         properties,
         offset_reset: raw.offset_reset,
         commit_interval,
+        exchange,
+        max_lag: raw.max_lag,
         dead_letter_topic: raw.dead_letter_topic.clone(),
         dead_letter_value_bytes: raw.dead_letter_value_bytes as usize,
         findings_topic: raw.findings_topic.clone(),
         create_topics: raw.create_topics,
     }))
+}
+
+fn exchange(raw: &raw::Exchange, path: &KeyPath, report: &mut Report) -> Option<Exchange> {
+    let retention = report.duration(&path.key("retention"), &raw.retention);
+    if retention.is_some_and(|span| span < SHORTEST_RETENTION) {
+        report.error(&path.key("retention"), "must be at least 1h");
+    }
+    Some(Exchange {
+        prefix: raw.prefix.clone(),
+        partitions: raw.partitions.into(),
+        replication_factor: raw.replication_factor.map(Into::into),
+        retention: retention?,
+    })
 }
 
 fn security(
@@ -163,8 +202,8 @@ fn properties(
         if let Some((_, own)) = OWNED.iter().find(|(owned, _)| owned == name) {
             report.error(&path, format!("set `{own}` instead"));
         }
-        if FIXED.contains(&name.as_str()) {
-            report.error(&path, "is plimsoll's to set: its accounting of records rests on it");
+        if let Some((_, reason)) = FIXED.iter().find(|(fixed, _)| fixed == name) {
+            report.error(&path, format!("is plimsoll's to set: {reason}"));
         }
         let value = match value {
             raw::Property::Plain(value) => {

@@ -22,7 +22,7 @@ use super::path::KeyPath;
 use super::raw;
 use super::secret::Secret;
 use super::suggest::hint;
-use super::tree::{Audit, Config, Http, Ingest, Log};
+use super::tree::{Audit, Config, Http, Ingest, Log, Role};
 
 /// What validation needs besides the document.
 pub(crate) struct Surroundings<'a> {
@@ -34,6 +34,7 @@ pub(crate) struct Surroundings<'a> {
 
 /// The configuration, as far as `report` stays without errors.
 pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut Report) -> Option<Config> {
+    let roles = roles(root, report);
     let kafka = kafka::kafka(&root.kafka, around, report);
     let topics = topic::topics(root, report);
     let false_alarm_budget = budget::fleet(root, report);
@@ -46,6 +47,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     let log = log(&root.log, report);
     topic::distinct(root, report);
     Some(Config {
+        roles,
         kafka: kafka?,
         ingest: ingest?,
         false_alarm_budget: false_alarm_budget?,
@@ -58,6 +60,13 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
         log: log?,
         warnings: Vec::new(),
     })
+}
+
+fn roles(root: &raw::Root, report: &mut Report) -> BTreeSet<Role> {
+    let path = KeyPath::root("roles");
+    let names: Vec<String> = root.roles.iter().map(|role| role.name().to_owned()).collect();
+    report.unrepeated(&path, &names);
+    root.roles.iter().copied().collect()
 }
 
 fn ingest(raw: &raw::Ingest, report: &mut Report) -> Option<Ingest> {

@@ -56,17 +56,51 @@ pub(super) fn distinct(root: &raw::Root, report: &mut Report) {
         taken.push((&topic.name, KeyPath::root("topics").at(index)));
     }
     let audit = (root.audit.store != Some(raw::AuditStore::File)).then_some(root.audit.topic.as_str());
-    for (name, path) in [
+    let prefix = kafka.key("exchange").key("prefix");
+    let exchange = exchange_topics(root, &prefix, report);
+    let exchange = exchange.iter().map(|name| (Some(name.as_str()), prefix.clone()));
+    for (name, path) in exchange.chain([
         (root.kafka.dead_letter_topic.as_deref(), kafka.key("dead_letter_topic")),
         (root.kafka.findings_topic.as_deref(), kafka.key("findings_topic")),
         (audit, KeyPath::root("audit").key("topic")),
-    ] {
+    ]) {
         let Some(name) = name else { continue };
-        report.topic_name(&path, name);
-        if let Some((_, other)) = taken.iter().find(|(other, _)| *other == name) {
+        if path != prefix {
+            report.topic_name(&path, name);
+        }
+        if let Some((other_name, other)) = taken.iter().find(|(other, _)| alike(other, name)) {
             let other = report.original(other);
-            report.error(&path, format!("`{name}` is already used by {other}"));
+            let wrong = if *other_name == name {
+                format!("`{name}` is already used by {other}")
+            } else {
+                format!(
+                    "`{name}` cannot be beside `{other_name}` of {other}: Kafka takes `.` and `_` in names of topics for the same"
+                )
+            };
+            report.error(&path, wrong);
         }
         taken.push((name, path));
     }
+}
+
+/// The topics over which the roles join; none where their names cannot be known.
+fn exchange_topics(root: &raw::Root, path: &KeyPath, report: &mut Report) -> Vec<String> {
+    let prefix = &root.kafka.exchange.prefix;
+    let legal = prefix.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter));
+    if !legal {
+        let wrong = "cannot begin the name of a Kafka topic: letters, digits, `.`, `_` and `-` only";
+        report.error(path, format!("`{prefix}` {wrong}"));
+        return Vec::new();
+    }
+    if report.lost(path) {
+        return Vec::new();
+    }
+    ["partials", "state", "decisions", "control"].map(|name| format!("{prefix}.{name}")).to_vec()
+}
+
+/// Whether Kafka takes two names of topics for one, as it does in the names of its metrics; it refuses
+/// to make the second.
+fn alike(one: &str, other: &str) -> bool {
+    one.len() == other.len()
+        && one.bytes().zip(other.bytes()).all(|(a, b)| a == b || (b"._".contains(&a) && b"._".contains(&b)))
 }
