@@ -12,7 +12,7 @@
 
 mod config;
 pub mod entry;
-mod payload;
+pub(super) mod payload;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,7 +195,7 @@ impl Actor {
         if self.seen.contains(&decision.id) {
             return;
         }
-        let (decision, omitted) = payload::bounded(decision);
+        let (decision, omitted) = payload::bounded(decision, EVIDENCE_BYTES);
         let actions = self.actions_of(&decision, now);
         let body = Body::Decision { decision: decision.clone(), omitted, actions: actions.clone() };
         self.audit(body, now, effects);

@@ -3,6 +3,7 @@
 //! else changes.
 
 pub mod actor;
+pub mod decided;
 pub mod evaluator;
 pub mod message;
 pub mod model;

@@ -50,16 +50,17 @@ fn fitting(
     (taken, omitted)
 }
 
-/// `decision` with no more evidence than an audit entry may hold, and how many findings were left out.
-pub(super) fn bounded(mut decision: Decision) -> (Decision, u64) {
+/// `decision` with at most `limit` bytes of evidence as JSON, what led to it first, and how many
+/// findings were left out.
+pub(in crate::engine) fn bounded(mut decision: Decision, limit: usize) -> (Decision, u64) {
     let size = |finding: &Finding| canonical(&to_value(finding)).len() + 1;
     let decide = decision.decide;
     for finding in decision.evidence.iter_mut().filter(|finding| breach(finding, decide)) {
-        if size(finding) > EVIDENCE_BYTES / 2 {
-            shorten(finding, EVIDENCE_BYTES / 2, size);
+        if size(finding) > limit / 2 {
+            shorten(finding, limit / 2, size);
         }
     }
-    let (taken, omitted) = fitting(&decision.evidence, decide, EVIDENCE_BYTES, size);
+    let (taken, omitted) = fitting(&decision.evidence, decide, limit, size);
     if omitted == 0 {
         return (decision, 0);
     }

@@ -1,0 +1,208 @@
+//! What the evaluator tells the actor, as it is written to the topic of decisions: one JSON object a
+//! message, so that anybody may read along.
+//!
+//! ```json
+//! {"v":1,"type":"decision","decision":{"id":"…","kind":"violated","policy":"…","decide":"window",
+//!  "key":{"model":"…","version":"…"},"since":"…","at":"…","actions":["…"],"evidence":[…]}}
+//! ```
+//!
+//! `v` is the version of this form and `type` says what the message carries; a reader that knows
+//! another version or type says so and reads nothing into it. The key of the Kafka message is the
+//! decision's id. Which decision it is follows from the id alone: the same decision may be written
+//! twice, and counts once.
+
+use serde::{Deserialize, Serialize};
+
+use super::actor::payload;
+use crate::domain::Decision;
+
+/// The version of the form.
+pub const VERSION: u32 = 1;
+/// The evidence in a message has at most this many bytes: half of what brokers take as a message
+/// unless they are told otherwise (`message.max.bytes`, 1 MiB).
+pub const EVIDENCE_BYTES: usize = 524_288;
+
+/// The only type so far.
+const DECISION: &str = "decision";
+
+/// Why a message cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not JSON of this form.
+    #[error("not a message about a decision")]
+    Malformed(#[from] serde_json::Error),
+    /// Written by another plimsoll.
+    #[error("message has version {found}, and this plimsoll reads version {VERSION}")]
+    Version {
+        /// The message's version.
+        found: u32,
+    },
+    /// It carries something else.
+    #[error("message has type {found:?}, which this plimsoll does not know")]
+    Type {
+        /// The message's type.
+        found: String,
+    },
+}
+
+/// What every message has, whatever it carries.
+#[derive(Deserialize)]
+struct Head {
+    v: u32,
+    r#type: String,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    v: u32,
+    r#type: &'static str,
+    decision: &'a Decision,
+}
+
+#[derive(Deserialize)]
+struct Carried {
+    decision: Decision,
+}
+
+/// `decision` as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what
+/// led to the decision last; so is a finding that JSON cannot hold (a number that is not finite),
+/// because what is to be done matters more than one of its reasons.
+pub fn encode(decision: &Decision) -> Vec<u8> {
+    let (mut decision, _) = payload::bounded(decision.clone(), EVIDENCE_BYTES);
+    decision.evidence.retain(|finding| {
+        let read = serde_json::to_value(finding).and_then(serde_json::from_value);
+        read.is_ok_and(|read: crate::domain::Finding| read == *finding)
+    });
+    let written = Written { v: VERSION, r#type: DECISION, decision: &decision };
+    serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
+}
+
+/// Reads what `encode` writes.
+///
+/// # Errors
+/// When `message` is not of this form, version or type. No message does harm.
+pub fn decode(message: &[u8]) -> Result<Decision, Error> {
+    let Head { v, r#type } = serde_json::from_slice(message)?;
+    if v != VERSION {
+        return Err(Error::Version { found: v });
+    }
+    if r#type != DECISION {
+        return Err(Error::Type { found: r#type });
+    }
+    Ok(serde_json::from_slice::<Carried>(message)?.decision)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        DecisionKind, EventTime, Finding, Metric, ModelKey, Scope, Segment, Verdict, Window,
+    };
+
+    fn finding(check: String, value: f64) -> Finding {
+        Finding {
+            tenant: None,
+            model: "credit".into(),
+            version: "v2".into(),
+            window: Window { start: EventTime::from_millis(0), end: EventTime::from_millis(60_000) },
+            check,
+            metric: Metric::Psi,
+            segment: Segment::All,
+            scope: Scope::Feature { feature: "age".into() },
+            reference: None,
+            revision: 0,
+            value: Some(value),
+            interval: Some([0.1, 0.3]),
+            p_value: None,
+            expected: None,
+            n: 500,
+            n_reference: None,
+            bound: None,
+            verdict: Some(Verdict::Breach),
+            reason: None,
+            standing_out: Vec::new(),
+            sequential: None,
+        }
+    }
+
+    fn decision(evidence: Vec<Finding>) -> Decision {
+        let key = ModelKey {
+            tenant: Some("bank".into()),
+            model: "credit".into(),
+            version: "v2".into(),
+            segment: Segment::All,
+            profile: None,
+        };
+        Decision {
+            id: "0123456789abcdef0123456789abcdef".into(),
+            kind: DecisionKind::Violated,
+            policy: "fair".into(),
+            decide: Default::default(),
+            key,
+            since: EventTime::from_millis(1_000),
+            at: EventTime::from_millis(2_000),
+            actions: vec!["back".into()],
+            evidence,
+        }
+    }
+
+    #[test]
+    fn a_decision_is_read_as_it_was_written() {
+        let written = decision(vec![finding("psi".into(), 0.1 + 0.2)]);
+        assert_eq!(decode(&encode(&written)).unwrap(), written);
+    }
+
+    #[test]
+    fn messages_of_the_first_version_still_read() {
+        let text = br#"{"v":1,"type":"decision","later":true,"decision":{"id":"d1","kind":"violated","policy":"fair","decide":"window","key":{"model":"credit","version":"v2"},"since":"2026-11-22T09:58:00Z","at":"2026-11-22T09:59:00Z","actions":["back"],"evidence":[]}}"#;
+        let read = decode(text).unwrap();
+        assert_eq!((read.id.as_str(), read.kind), ("d1", DecisionKind::Violated));
+    }
+
+    #[test]
+    fn another_version_or_type_is_refused_by_name() {
+        for (text, says) in [
+            (r#"{"v":2,"type":"decision"}"#, "message has version 2, and this plimsoll reads version 1"),
+            (r#"{"v":1,"type":"hold"}"#, "message has type \"hold\", which this plimsoll does not know"),
+            (r#"{"v":1,"type":"decision"}"#, "not a message about a decision"),
+            ("", "not a message about a decision"),
+        ] {
+            assert_eq!(decode(text.as_bytes()).unwrap_err().to_string(), says, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_costs_its_finding_and_not_the_decision() {
+        let mut broken = finding("broken".into(), 0.5);
+        broken.interval = Some([f64::NAN, 0.3]);
+        let read = decode(&encode(&decision(vec![broken, finding("psi".into(), 0.5)]))).unwrap();
+        assert_eq!(read, decision(vec![finding("psi".into(), 0.5)]));
+    }
+
+    #[test]
+    fn a_message_stays_small_enough_for_a_broker() {
+        let evidence = (0..3_000).map(|i| finding(format!("{i}-{}", "c".repeat(200)), 0.5)).collect();
+        let message = encode(&decision(evidence));
+        assert!((400_000..600_000).contains(&message.len()), "{}", message.len());
+        assert!(!decode(&message).unwrap().evidence.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            at in 0..400_usize,
+            byte in any::<u8>(),
+        ) {
+            let _refused = decode(&bytes);
+            let mut message = encode(&decision(vec![finding("psi".into(), 0.5)]));
+            let at = at % message.len();
+            message[at] = byte;
+            let _read_or_refused = decode(&message);
+            message.truncate(at);
+            prop_assert!(decode(&message).is_err());
+        }
+    }
+}
