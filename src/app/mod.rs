@@ -13,6 +13,7 @@ pub mod files;
 pub mod pipeline;
 pub mod profiling;
 pub mod replay;
+pub mod roles;
 pub mod run;
 pub mod simulate;
 pub mod wiring;

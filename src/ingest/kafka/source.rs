@@ -166,6 +166,11 @@ impl KafkaSource {
         Ok(partitions)
     }
 
+    /// Whether the group has given us an assignment, which may be empty.
+    pub fn joined(&self) -> bool {
+        self.joined
+    }
+
     /// What went wrong since the source was made.
     pub fn faults(&self) -> Faults {
         self.faults.counts
