@@ -42,8 +42,6 @@ pub struct Surroundings {
     pub readiness: Readiness,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
-    /// How often offsets are committed.
-    pub commit_interval: Duration,
 }
 
 /// Timers of the loop.

@@ -66,6 +66,16 @@ pub fn source(kafka: &Kafka, config: &Config) -> ingest::Config {
     }
 }
 
+/// The consumer of one of plimsoll's own topics, for `role`.
+pub fn exchange_source(kafka: &Kafka, role: config::Role, topic: &str) -> ingest::Config {
+    ingest::Config {
+        client: connection(kafka).client_config(),
+        group: kafka.group_of(role),
+        topics: vec![topic.to_owned()],
+        offset_reset: ingest::OffsetReset::Earliest,
+    }
+}
+
 /// The producer of findings and dead letters.
 pub fn producer(kafka: &Kafka) -> exchange::kafka::Config {
     exchange::kafka::Config {

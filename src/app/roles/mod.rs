@@ -6,6 +6,7 @@
 //! committed, because that is the one thing that is known to be right.
 
 mod board;
+mod ends;
 pub mod evaluate;
 pub mod observe;
 mod settle;
@@ -19,6 +20,7 @@ use crate::api::Readiness;
 use crate::telemetry::Telemetry;
 
 pub use board::Board;
+pub use ends::{End, Ends};
 
 /// How long a session that has failed waits before the next one, so that a fault that lasts does not
 /// keep a processor busy.
