@@ -15,6 +15,7 @@ pub mod profiling;
 pub mod replay;
 pub mod run;
 pub mod simulate;
+pub mod topics;
 pub mod wiring;
 
 /// Several errors as one, a line each.

@@ -29,3 +29,4 @@ mod sequential_restarts;
 mod simulate;
 mod stats;
 mod support;
+mod topics;
