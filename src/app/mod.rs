@@ -16,6 +16,7 @@ pub mod replay;
 pub mod roles;
 pub mod run;
 pub mod simulate;
+pub mod topics;
 pub mod wiring;
 
 /// Several errors as one, a line each.

@@ -227,7 +227,7 @@ impl<'a> Daemon<'a> {
     /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.
     fn ensure_topics(&self) -> anyhow::Result<bool> {
         let client = wiring::connection(self.kafka).client_config();
-        let own = wiring::own_topics(self.kafka);
+        let own = wiring::role_topics(self.start.config);
         tracing::info!(brokers = self.kafka.brokers, "connecting to Kafka");
         for attempt in 1..=START_ATTEMPTS {
             if self.start.stop.load(Ordering::Relaxed) {

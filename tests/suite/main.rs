@@ -30,3 +30,4 @@ mod sequential_restarts;
 mod simulate;
 mod stats;
 mod support;
+mod topics;
