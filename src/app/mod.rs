@@ -1,5 +1,6 @@
 //! Wires everything; the only place that knows everyone.
 
+pub mod act;
 pub mod acting;
 pub mod budget;
 pub mod calibrate;
