@@ -9,12 +9,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
+use super::act;
 use super::acting::Acting;
 use super::clock::now_millis;
 use super::daemon::{self, READING, Surroundings};
 use super::pipeline::{Pipeline, TopicSpec, models};
 use super::roles::{Around, Board, End, Ends, evaluate, observe};
 use super::{compile, wiring};
+use crate::action::lease::monotonic;
 use crate::api::{self, Readiness};
 use crate::audit::{FileStore, KafkaStore};
 use crate::config::{Audit, Config, Kafka, Role};
@@ -193,8 +195,40 @@ impl<'a> Daemon<'a> {
     }
 
     fn act(&self, around: &Around) -> anyhow::Result<()> {
-        around.readiness.met("act");
-        Ok(())
+        let source = wiring::exchange_source(self.kafka, Role::Act, &self.kafka.exchange.decisions_topic());
+        let surroundings = act::Surroundings {
+            telemetry: around.telemetry.clone(),
+            readiness: around.readiness.clone(),
+            shown: around.board.actions(),
+            stop: Arc::clone(&around.stop),
+            clock: Arc::new(now_millis),
+            monotonic: monotonic(),
+            session_timeout: source.session_timeout()?,
+        };
+        act::run(
+            || KafkaSource::new(&source).context("cannot read the decisions"),
+            |ownership| self.take_over(ownership),
+            &surroundings,
+        )
+    }
+
+    /// Opens the audit log as the owner of the decisions.
+    fn take_over(&self, ownership: act::Ownership) -> anyhow::Result<Acting> {
+        let config = self.start.config;
+        let (actor, executor, results) =
+            wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
+        let (telemetry, now) = (self.telemetry.clone(), now_millis());
+        match &config.audit {
+            Audit::Kafka { topic } => {
+                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
+                    .context("the audit log cannot be opened")?;
+                Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
+            }
+            Audit::File { path } => {
+                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+                Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
+            }
+        }
     }
 
     /// Reads, evaluates and acts in this thread, with nothing in between, until it is asked to stop: for

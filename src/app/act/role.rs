@@ -137,6 +137,14 @@ impl<'a> Role<'a> {
                         self.leave();
                     }
                 }
+                SourceEvent::Lost { partition, from, to } => {
+                    tracing::error!(
+                        partition = %partition,
+                        from,
+                        to,
+                        "decisions were removed before they were read; raise kafka.exchange.retention"
+                    );
+                }
                 SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
             })
             .context("the decisions cannot be read")?;

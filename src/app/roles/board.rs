@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::app::act::Shown;
 use crate::app::clock::now_millis;
-use crate::engine::view::{ActionView, View};
+use crate::engine::view::View;
 use crate::telemetry::Telemetry;
 
 /// The parts of the picture. Clones share them.
@@ -12,40 +13,38 @@ use crate::telemetry::Telemetry;
 pub struct Board {
     telemetry: Telemetry,
     parts: Arc<Mutex<Parts>>,
+    shown: Shown,
 }
 
 #[derive(Debug, Default)]
 struct Parts {
     observed: View,
     evaluated: View,
-    actions: Vec<ActionView>,
 }
 
 impl Board {
     /// An empty board, whose picture goes to `telemetry`.
     pub fn new(telemetry: Telemetry) -> Self {
-        Self { telemetry, parts: Arc::default() }
+        Self { telemetry, parts: Arc::default(), shown: Shown::default() }
     }
 
     /// What the observer shows: sources, accounting, rejections.
     pub fn observed(&self, view: View) {
         self.parts().observed = view;
-        self.publish();
     }
 
     /// What the evaluator shows: models, findings, decisions.
     pub fn evaluated(&self, view: View) {
         self.parts().evaluated = view;
-        self.publish();
     }
 
-    /// What the actor shows.
-    pub fn acted(&self, actions: Vec<ActionView>) {
-        self.parts().actions = actions;
-        self.publish();
+    /// Where the actor shows what became of actions.
+    pub fn actions(&self) -> Shown {
+        self.shown.clone()
     }
 
-    fn publish(&self) {
+    /// Publishes the picture as it is now.
+    pub fn publish(&self) {
         let parts = self.parts();
         let View { sources, accounting, rejected, .. } = parts.observed.clone();
         let view = View {
@@ -53,7 +52,7 @@ impl Board {
             sources,
             accounting,
             rejected,
-            actions: parts.actions.clone(),
+            actions: self.shown.views().to_vec(),
             ..parts.evaluated.clone()
         };
         drop(parts);

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use super::Around;
 use crate::config::Role;
 
+/// How often the picture is renewed.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// How often a stopping instance says what it waits for.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -30,13 +32,18 @@ impl Ends {
         self.lock().1.get_or_insert(why);
     }
 
-    /// Waits until every role has ended.
+    /// Keeps the picture fresh until every role has ended.
     pub fn watch(&self, around: &Around) {
         let mut stopping: Option<Instant> = None;
+        let mut shown = Instant::now();
         let mut state = self.lock();
         while !state.0.is_empty() {
             let waited = self.changed.wait_timeout(state, Duration::from_millis(100));
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if shown.elapsed() >= SHOW_EVERY || state.0.is_empty() {
+                shown = Instant::now();
+                around.board.publish();
+            }
             if !around.stopping() || state.0.is_empty() {
                 continue;
             }
