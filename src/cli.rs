@@ -19,6 +19,7 @@ use plimsoll::app::comparing::{self, Mode};
 use plimsoll::app::demo::drive;
 use plimsoll::app::explaining::{self, Filter, Whence};
 use plimsoll::app::files::RowTime;
+use plimsoll::app::inspect::{self, What, Whence as From};
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
 use plimsoll::app::simulate::{self, Scenario};
@@ -91,6 +92,12 @@ enum Command {
         after_help = "Examples:\n  plimsoll simulate\n  plimsoll simulate --seeds 100 --format markdown > simulation.md\n  plimsoll simulate --only budget --only power --seeds 3\n  plimsoll simulate --only budget-real --data ../shared/data\n\nThe same seeds give the same report. Exit code 0: every promise held. 1: failure. 2: a promise did not hold."
     )]
     Simulate(SimulateArgs),
+    /// Prints what stands in plimsoll's own topics as lines of JSON: committed messages only, outside any
+    /// consumer group, without a commit.
+    #[command(
+        after_help = "Examples:\n  plimsoll inspect state --config plimsoll.yaml | jq 'select(.kind == \"key\" and .incidents > 0)'\n  plimsoll inspect partials --from end-100 --partition 3\n  plimsoll inspect decisions --follow\n  plimsoll inspect audit --limit 5\n\nWhat cannot be read is a line of kind `unreadable`. docs/exchange.md describes topics and fields.\nExit code 0: read to the end. 1: failure. 64: bad configuration."
+    )]
+    Inspect(InspectArgs),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -261,6 +268,30 @@ struct SimulateArgs {
     format: Format,
 }
 
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// Which topic.
+    what: What,
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Only this partition.
+    #[arg(long, value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+    /// Where to begin in each partition: an offset, `beginning`, or `end-N`, N offsets before its end
+    /// (marks of transactions count). The beginning unless given. Not for `state`, which is read whole.
+    #[arg(long, value_name = "OFFSET", value_parser = inspect::whence)]
+    from: Option<From>,
+    /// Stops after so many lines.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Goes on at the end, until interrupted.
+    #[arg(long)]
+    follow: bool,
+    /// Shows counts, policies' machines and detectors too.
+    #[arg(long)]
+    full: bool,
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
     /// Aligned columns.
@@ -351,6 +382,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Explain(args) => explain(args),
         Command::Simulate(args) => simulation(args),
+        Command::Inspect(args) => {
+            let InspectArgs { what, config, partition, from, limit, follow, full } = args;
+            let options = inspect::Options { what, partition, from, limit, follow, full };
+            let (mut out, mut remarks) = (std::io::BufWriter::new(std::io::stdout()), std::io::stderr());
+            inspect::inspect(&load(&config.config)?, &options, &mut out, &mut remarks)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             print(&schema).context("cannot write the schema")?;
