@@ -17,6 +17,7 @@ use plimsoll::app::calibrate::{self, Input};
 use plimsoll::app::comparing;
 use plimsoll::app::demo::drive;
 use plimsoll::app::explaining::{self, Filter, Whence};
+use plimsoll::app::inspect;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
 use plimsoll::app::simulate;
@@ -25,8 +26,8 @@ use plimsoll::config::{self, Config};
 use plimsoll::telemetry::logging;
 
 use args::{
-    CalibrateArgs, Cli, Command, DemoArgs, ExplainArgs, Format, ProfileArgs, RunArgs, SimulateArgs,
-    TopicsArgs, TopicsCommand,
+    CalibrateArgs, Cli, Command, DemoArgs, ExplainArgs, Format, InspectArgs, ProfileArgs, RunArgs,
+    SimulateArgs, TopicsArgs, TopicsCommand,
 };
 
 /// A batch command found a breach, or an alarm that does not follow from its own numbers.
@@ -99,6 +100,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Explain(args) => explain(args),
         Command::Simulate(args) => simulation(args),
+        Command::Inspect(args) => {
+            let InspectArgs { what, config, partition, from, limit, follow, full } = args;
+            let options = inspect::Options { what, partition, from, limit, follow, full };
+            let (mut out, mut remarks) = (std::io::BufWriter::new(std::io::stdout()), std::io::stderr());
+            inspect::inspect(&load(&config.config)?, &options, &mut out, &mut remarks)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             print(&schema).context("cannot write the schema")?;

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod demo;
 pub mod explaining;
 pub mod files;
+pub mod inspect;
 pub mod pipeline;
 pub mod profiling;
 pub mod replay;

@@ -139,7 +139,11 @@ impl<'a> Daemon<'a> {
                         Role::Act => self.act(around),
                     };
                     if let Err(error) = served {
-                        tracing::error!(role = role.name(), error = format!("{error:#}"), "a role cannot go on");
+                        tracing::error!(
+                            role = role.name(),
+                            error = format!("{error:#}"),
+                            "a role cannot go on"
+                        );
                         ends.failed(error.context(format!("the role `{}` cannot go on", role.name())));
                     }
                 };

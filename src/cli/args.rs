@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use plimsoll::app::comparing::Mode;
 use plimsoll::app::explaining;
 use plimsoll::app::files::RowTime;
+use plimsoll::app::inspect::{self, What, Whence as From};
 use plimsoll::app::simulate::Scenario;
 use plimsoll::config::Role;
 use plimsoll::domain::EventTime;
@@ -79,6 +80,12 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll simulate\n  plimsoll simulate --seeds 100 --format markdown > simulation.md\n  plimsoll simulate --only budget --only power --seeds 3\n  plimsoll simulate --only budget-real --data ../shared/data\n\nThe same seeds give the same report. Exit code 0: every promise held. 1: failure. 2: a promise did not hold."
     )]
     Simulate(SimulateArgs),
+    /// Prints what stands in plimsoll's own topics as lines of JSON: committed messages only, outside any
+    /// consumer group, without a commit.
+    #[command(
+        after_help = "Examples:\n  plimsoll inspect state --config plimsoll.yaml | jq 'select(.kind == \"key\" and .incidents > 0)'\n  plimsoll inspect partials --from end-100 --partition 3\n  plimsoll inspect decisions --follow\n  plimsoll inspect audit --limit 5\n\nWhat cannot be read is a line of kind `unreadable`. docs/exchange.md describes topics and fields.\nExit code 0: read to the end. 1: failure. 64: bad configuration."
+    )]
+    Inspect(InspectArgs),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }
@@ -261,6 +268,30 @@ pub(super) struct ExplainArgs {
     /// One JSON document instead of text.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// Which topic.
+    pub(super) what: What,
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Only this partition.
+    #[arg(long, value_name = "PARTITION", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(super) partition: Option<i32>,
+    /// Where to begin in each partition: an offset, `beginning`, or `end-N`, N offsets before its end
+    /// (marks of transactions count). The beginning unless given. Not for `state`, which is read whole.
+    #[arg(long, value_name = "OFFSET", value_parser = inspect::whence)]
+    pub(super) from: Option<From>,
+    /// Stops after so many lines.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Goes on at the end, until interrupted.
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// Shows counts, policies' machines and detectors too.
+    #[arg(long)]
+    pub(super) full: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,10 +8,10 @@
 mod forms;
 pub mod parts;
 
-use crate::domain::{EventTime, ModelId, ModelKey, Segment};
+use crate::domain::{EventTime, ModelId, ModelKey};
 use crate::engine::evaluator::{KeyRecord, Marks, Record, StateKey};
 use crate::engine::message::{Message, Progress};
-use forms::{DeltaForm, KeyForm, ProgressForm, SummaryForm};
+use forms::{DeltaForm, KeyForm, ProgressForm, SegmentForm, SummaryForm};
 
 /// The version that is written, and the only one so far.
 pub const VERSION: u8 = 1;
@@ -43,6 +43,9 @@ pub enum Error {
     /// The body is not of its kind.
     #[error("the message cannot be read: {0}")]
     Body(postcard::Error),
+    /// Bytes are left behind the last field, which another build may have written.
+    #[error("the message has {0} bytes more than this build knows")]
+    Left(usize),
     /// A key is not one of a state record.
     #[error("the key of a state record cannot be read: {0}")]
     Key(String),
@@ -70,7 +73,10 @@ fn read(bytes: &[u8]) -> Result<(u8, &[u8]), Error> {
 }
 
 fn body<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
-    postcard::from_bytes(bytes).map_err(Error::Body)
+    match postcard::take_from_bytes(bytes).map_err(Error::Body)? {
+        (value, []) => Ok(value),
+        (_, left) => Err(Error::Left(left.len())),
+    }
 }
 
 /// A message of the exchange as bytes.
@@ -126,7 +132,7 @@ pub fn encode_key(key: &StateKey) -> Vec<u8> {
         StateKey::Marks => serde_json::to_vec(&["marks"]),
         StateKey::Key(key) => serde_json::to_vec(&("key", KeyForm::of(key))),
         StateKey::Pane(key, start) => serde_json::to_vec(&("pane", KeyForm::of(key), start.as_millis())),
-        StateKey::Starts(model, segment) => serde_json::to_vec(&("starts", model, segment)),
+        StateKey::Starts(model, segment) => serde_json::to_vec(&("starts", model, SegmentForm::of(segment))),
     };
     written.expect("names and numbers always serialize")
 }
@@ -150,8 +156,8 @@ pub fn decode_key(bytes: &[u8]) -> Result<StateKey, Error> {
             Ok(StateKey::Pane(key.key(), EventTime::from_millis(start)))
         }
         Some("starts") => {
-            let (model, segment): (ModelId, Segment) = serde_json::from_value(value).map_err(wrong)?;
-            Ok(StateKey::Starts(model, segment))
+            let (model, segment): (ModelId, SegmentForm) = serde_json::from_value(value).map_err(wrong)?;
+            Ok(StateKey::Starts(model, segment.segment()))
         }
         _ => Err(Error::Key("it is of no known kind".to_owned())),
     }

@@ -9,6 +9,7 @@ mod error;
 pub mod kafka;
 pub mod lines;
 pub mod memory;
+pub mod reader;
 pub mod state;
 pub mod topics;
 pub mod transaction;

@@ -86,7 +86,7 @@ fn advice(code: RDKafkaErrorCode) -> &'static str {
     }
 }
 
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
@@ -114,7 +114,7 @@ pub struct Compacted {
 
 /// Logs nothing but to the debug log; faults are told by whoever asks.
 #[derive(Debug, Default)]
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -128,9 +128,9 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-type Reader = BaseConsumer<Quiet>;
+pub(super) type Reader = BaseConsumer<Quiet>;
 
-fn reader(client: &ClientConfig, isolation: &str) -> Result<Reader, Error> {
+pub(super) fn reader(client: &ClientConfig, isolation: &str) -> Result<Reader, Error> {
     let mut config = client.clone();
     // A follower may be behind the end that the leader told.
     config.remove("client.rack").remove("group.instance.id").remove("statistics.interval.ms");
@@ -266,7 +266,7 @@ fn begin(consumer: &Reader, topic: &str, partition: i32, offset: Offset) -> Resu
     consumer.assign(&list)
 }
 
-fn client_error(error: &KafkaError) -> super::Error {
+pub(super) fn client_error(error: &KafkaError) -> super::Error {
     super::Error::Client { reason: error.to_string() }
 }
 

@@ -6,4 +6,4 @@ pub mod watermark;
 
 pub use sliding::SlidingWindow;
 pub use spec::WindowSpec;
-pub use watermark::{PartitionClock, Watermarks};
+pub use watermark::{PartitionClock, Standing, Watermarks};

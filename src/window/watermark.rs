@@ -62,6 +62,17 @@ enum Progress {
     Idle(Option<EventTime>, i64),
 }
 
+/// How a partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is known of its event time yet.
+    Unknown,
+    /// It has a watermark.
+    Active,
+    /// It was last said to be caught up and silent.
+    Idle,
+}
+
 /// How long, in milliseconds of wall time, a partition counts as idle after it was last said to be.
 /// Who said so may be gone, and what has come since is then seen by nobody: until somebody reads the
 /// partition again it holds windows back, as an active one does.
@@ -80,6 +91,15 @@ impl Watermarks {
     /// `partition` is read from now on; it holds windows back until it reports or is idle.
     pub fn expect(&mut self, partition: SourcePartition) {
         self.partitions.entry(partition).or_insert(Progress::Unknown);
+    }
+
+    /// Every partition with its watermark, if it has shown any row, and how it stands.
+    pub fn partitions(&self) -> impl Iterator<Item = (&SourcePartition, Option<EventTime>, Standing)> {
+        self.partitions.iter().map(|(partition, progress)| match *progress {
+            Progress::Unknown => (partition, None, Standing::Unknown),
+            Progress::At(time) => (partition, Some(time), Standing::Active),
+            Progress::Idle(time, _) => (partition, time, Standing::Idle),
+        })
     }
 
     /// Whether `is` holds for every partition.

@@ -117,7 +117,8 @@ fn session(settings: &Settings, around: &Around) -> anyhow::Result<Ended> {
 impl Session<'_> {
     fn run(&mut self, transactor: &mut Transactor) -> anyhow::Result<Ended> {
         let begun = Instant::now();
-        let (mut commit, mut forget, mut show) = (begun + self.around.commit_interval, begun + FORGET_EVERY, begun);
+        let (mut commit, mut forget, mut show) =
+            (begun + self.around.commit_interval, begun + FORGET_EVERY, begun);
         loop {
             let stopping = self.around.stopping();
             if !stopping {
@@ -157,13 +158,19 @@ impl Session<'_> {
                 SourceEvent::Assigned(partitions) => {
                     around.telemetry.rebalance(Rebalance::Assign);
                     let names = partitions.iter().map(|assigned| assigned.partition.to_string());
-                    tracing::info!(partitions = names.collect::<Vec<_>>().join(" "), "reading input partitions");
+                    tracing::info!(
+                        partitions = names.collect::<Vec<_>>().join(" "),
+                        "reading input partitions"
+                    );
                 }
                 SourceEvent::Revoked(partitions) => {
                     around.telemetry.rebalance(Rebalance::Revoke);
                     letters.retain(|letter| !partitions.contains(&letter.partition));
                     let names = partitions.iter().map(ToString::to_string);
-                    tracing::info!(partitions = names.collect::<Vec<_>>().join(" "), "input partitions have moved");
+                    tracing::info!(
+                        partitions = names.collect::<Vec<_>>().join(" "),
+                        "input partitions have moved"
+                    );
                 }
                 SourceEvent::Lost { partition, from, to } => {
                     around.telemetry.lost_records(&partition.topic, to.saturating_sub(*from));
@@ -223,13 +230,18 @@ impl Session<'_> {
         self.around.telemetry.transaction(ROLE, committed, began.elapsed());
         match settled {
             Ok(Settled::Committed) => {
-                self.around.telemetry.dead_letters_of(self.letters.drain(..).map(|letter| letter.partition.topic));
+                self.around
+                    .telemetry
+                    .dead_letters_of(self.letters.drain(..).map(|letter| letter.partition.topic));
                 for (topic, (messages, bytes)) in transactor.take_sent() {
                     self.around.telemetry.produced(&topic, messages, bytes);
                 }
             }
             Ok(Settled::Aborted(reason)) => {
-                tracing::warn!(reason, "a commit of the observer was not made; what was counted goes into the next");
+                tracing::warn!(
+                    reason,
+                    "a commit of the observer was not made; what was counted goes into the next"
+                );
             }
             Ok(Settled::GivenUp) => {
                 tracing::warn!("stopping without the last commit; its records are read again");
@@ -252,7 +264,13 @@ impl Session<'_> {
         for delta in &flushed.deltas {
             let partition = exchange_partition(&delta.key.model, *partitions);
             let bytes = wire::encode(&Message::Delta(delta.clone()));
-            transactor.send(partials, Some(partition), Some(wire::message_key(&delta.key)), Some(&bytes), &[])?;
+            transactor.send(
+                partials,
+                Some(partition),
+                Some(wire::message_key(&delta.key)),
+                Some(&bytes),
+                &[],
+            )?;
         }
         let progress = Progress { wall: now_millis(), sources: flushed.sources.clone(), topics };
         let bytes = wire::encode(&Message::Progress(progress));

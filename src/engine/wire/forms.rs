@@ -13,19 +13,37 @@ use crate::domain::{
 use crate::engine::message::{Message, Offsets, PaneDelta, Progress, SourceProgress};
 use crate::sketch::{CellCounts, GroupOutcomes, Latency, PerformanceCounts, Summary};
 
+/// A segment: none for all of the traffic, else its column and value. As one text, a column whose name
+/// holds `=` would be read back as another segment.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SegmentForm(Option<(Arc<str>, Arc<str>)>);
+
+impl SegmentForm {
+    pub(super) fn of(segment: &Segment) -> Self {
+        match segment {
+            Segment::All => Self(None),
+            Segment::Of { name, value } => Self(Some((Arc::clone(name), Arc::clone(value)))),
+        }
+    }
+
+    pub(super) fn segment(self) -> Segment {
+        self.0.map_or(Segment::All, |(name, value)| Segment::Of { name, value })
+    }
+}
+
 /// A model key: model, version, segment, tenant, profile.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct KeyForm(ModelId, Version, Segment, Option<Tenant>, Option<ProfileHash>);
+pub(super) struct KeyForm(ModelId, Version, SegmentForm, Option<Tenant>, Option<ProfileHash>);
 
 impl KeyForm {
     pub(super) fn of(key: &ModelKey) -> Self {
         let ModelKey { tenant, model, version, segment, profile } = key.clone();
-        Self(model, version, segment, tenant, profile)
+        Self(model, version, SegmentForm::of(&segment), tenant, profile)
     }
 
     pub(super) fn key(self) -> ModelKey {
         let Self(model, version, segment, tenant, profile) = self;
-        ModelKey { tenant, model, version, segment, profile }
+        ModelKey { tenant, model, version, segment: segment.segment(), profile }
     }
 }
 

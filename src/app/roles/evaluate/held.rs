@@ -64,8 +64,9 @@ impl Held {
         committed: Option<i64>,
         stop: &AtomicBool,
     ) -> anyhow::Result<Self> {
-        let found = read_compacted(&settings.client, &settings.state, number, settings.restore_patience, stop)
-            .with_context(|| format!("partition {number} of {} cannot be restored", settings.state))?;
+        let found =
+            read_compacted(&settings.client, &settings.state, number, settings.restore_patience, stop)
+                .with_context(|| format!("partition {number} of {} cannot be restored", settings.state))?;
         let (bytes, topic) = (found.bytes, &settings.state);
         let mut long = BTreeMap::new();
         let mut records = Vec::new();
@@ -191,11 +192,8 @@ impl Held {
 
     fn make_batch(&mut self, most: usize) -> Batch {
         let evaluated = std::mem::take(&mut self.evaluated);
-        let mut batch = Batch {
-            position: self.position,
-            took: std::mem::take(&mut self.took),
-            ..Batch::default()
-        };
+        let mut batch =
+            Batch { position: self.position, took: std::mem::take(&mut self.took), ..Batch::default() };
         self.moved = false;
         for Change { key, record } in self.evaluator.changes(self.position) {
             let key = wire::encode_key(&key);
