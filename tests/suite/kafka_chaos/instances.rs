@@ -14,6 +14,9 @@ use super::setting::Fleet;
 /// One that is asked to stop must have done so by then.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
+/// So many that end though nobody asked them to will not get anywhere.
+const FAULTS: usize = 20;
+
 /// The binary with the secret that configurations name.
 pub(super) fn plimsoll() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
@@ -182,6 +185,7 @@ impl Instances {
         let fault = format!("{name} {what}; {} ends with\n{}", life.log.display(), tail.join("\n"));
         eprintln!("chaos: {fault}");
         self.faults.push(fault);
+        assert!(self.faults.len() < FAULTS, "instances end again and again");
     }
 
     /// Asks all to end and waits until they have.

@@ -13,6 +13,8 @@ use super::watch::Watch;
 use super::writer::Written;
 
 const TICK: Duration = Duration::from_millis(20);
+/// One that has ended by itself is started again after this.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A killed instance comes back at once or within this, milliseconds.
 const AWAY: f64 = 2_000.0;
 /// A paused one goes on after this and up to as much again, milliseconds: longer than its session.
@@ -117,7 +119,7 @@ pub(super) fn disturb(
         std::thread::sleep(TICK);
         written.check();
         for name in instances.look() {
-            start.push((Instant::now(), name));
+            start.push((Instant::now() + AGAIN, name));
         }
         for name in due(&mut start) {
             instances.start(&name);
