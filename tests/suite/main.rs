@@ -17,6 +17,7 @@ mod files;
 mod files_profile;
 mod floors;
 mod http;
+mod kafka_chaos;
 mod kafka_exchange;
 mod kafka_mock;
 mod kafka_real;
