@@ -12,6 +12,7 @@ mod decode;
 mod demo;
 mod demo_story;
 mod engine;
+mod exchange;
 mod explain;
 mod files;
 mod files_profile;

@@ -135,7 +135,7 @@ pub(super) fn view() -> View {
         }],
         accounting: [(
             Arc::from("inference"),
-            Accounting { records: 10_000, used: 9_980, late: 8, rejected: 12, rows: 9_988, late_rows: 8 },
+            Accounting { records: 10_000, used: 9_980, late: 8, rejected: 12, rows: 9_988, late_rows: 8, lost: 0 },
         )]
         .into(),
         rejected: [((Arc::from("inference"), RejectReason::InvalidJson), 12)].into(),
