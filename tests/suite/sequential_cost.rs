@@ -98,8 +98,7 @@ fn two_hundred_features_take_two_kilobytes_each_and_a_pane_a_few_milliseconds() 
     for number in 0..20 {
         let offsets = Offsets { from: i64::from(number) * 500, to: i64::from(number + 1) * 500 };
         let pane_start = EventTime::from_millis(0) + PANE * number;
-        let delta =
-            PaneDelta {
+        let delta = PaneDelta {
             source: source.clone(),
             offsets,
             key: world.key(),

@@ -40,7 +40,13 @@ impl Setting {
             // A node that is restarted is looked for again soon.
             .set("reconnect.backoff.max.ms", "1000")
             .set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
-        let made = Topic { name: topic.clone(), partitions: Some(PARTITIONS), retention: Retention::Forever };
+        let made = Topic {
+            name: topic.clone(),
+            partitions: Some(PARTITIONS),
+            retention: Retention::Forever,
+            replication_factor: None,
+            max_message_bytes: None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(ensure(&client, &[made], true, PATIENCE)).unwrap();
         Self { folder, topic, client }
