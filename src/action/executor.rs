@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use crate::engine::actor::{Call, CallFinished};
 use crate::safety::CallResult;
 
-use super::{Clock, Target};
+use super::{Clock, Lease, Target};
 
 /// Runs calls on a tokio runtime. Dropping it gives up the calls that are under way.
 pub struct Executor {
     targets: BTreeMap<String, Arc<dyn Target>>,
     clock: Clock,
+    lease: Lease,
     runtime: Handle,
     results: Sender<CallFinished>,
     calls: JoinSet<()>,
@@ -44,17 +45,24 @@ impl Executor {
         runtime: Handle,
         results: Sender<CallFinished>,
     ) -> Self {
-        Self { targets, clock, runtime, results, calls: JoinSet::new() }
+        Self { targets, clock, lease: Lease::unlimited(), runtime, results, calls: JoinSet::new() }
+    }
+
+    /// The same, beginning calls only while `lease` holds.
+    #[must_use]
+    pub fn under(self, lease: Lease) -> Self {
+        Self { lease, ..self }
     }
 
     /// Begins `call` and returns at once. The intent of its action is durable by now.
     pub fn submit(&mut self, call: Call) {
         while self.calls.try_join_next().is_some() {}
         let target = self.targets.get(&call.action).map(Arc::clone);
-        let (clock, results) = (Arc::clone(&self.clock), self.results.clone());
+        let (clock, lease) = (Arc::clone(&self.clock), self.lease.clone());
+        let results = self.results.clone();
         let attempt = async move {
             let result = match target {
-                Some(target) => run(&*target, &call, (clock)()).await,
+                Some(target) => run(&*target, &call, (clock)(), &lease).await,
                 None => CallResult::Rejected { why: "no target is configured for the action".to_owned() },
             };
             log(&call, &result);
@@ -72,6 +80,13 @@ impl Executor {
         self.calls.len()
     }
 
+    /// Begins no further call, and leaves those that are under way to their end, which nobody is told:
+    /// somebody else owns the actions now.
+    pub fn leave(mut self) {
+        self.lease.end();
+        self.calls.detach_all();
+    }
+
     /// Waits until no call is under way, at most for `patience`, and returns how many still are.
     pub async fn drain(&mut self, patience: Duration) -> usize {
         let all = async { while self.calls.join_next().await.is_some() {} };
@@ -81,12 +96,17 @@ impl Executor {
     }
 }
 
-/// One attempt, cut at the deadline. It is checked once more here, because a slow audit log may
-/// lie between the rule that allowed the call and the call.
-async fn run(target: &dyn Target, call: &Call, now: i64) -> CallResult {
+/// One attempt, cut at the deadline. Deadline and lease are checked here, because a slow audit log,
+/// or a pause of the whole process, may lie between the rule that allowed the call and the call.
+async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> CallResult {
     let left = u64::try_from(call.deadline.saturating_sub(now)).unwrap_or(0);
     if left == 0 {
         let why = "the deadline had passed before the call began".to_owned();
+        return CallResult::Retry { why, doubt: false, retry_after: None };
+    }
+    if !lease.holds() {
+        let why =
+            "the ownership of the actions was not certain any more when the call was to begin".to_owned();
         return CallResult::Retry { why, doubt: false, retry_after: None };
     }
     let attempt = AssertUnwindSafe(target.submit(call)).catch_unwind();

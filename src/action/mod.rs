@@ -6,6 +6,7 @@
 
 mod dry_run;
 mod executor;
+pub mod lease;
 pub mod webhook;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::safety::{CallResult, Idempotency};
 
 pub use dry_run::DryRun;
 pub use executor::Executor;
+pub use lease::Lease;
 pub use webhook::Webhook;
 
 /// The wall clock: milliseconds since the epoch.

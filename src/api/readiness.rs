@@ -16,7 +16,7 @@ pub struct Reason {
 }
 
 /// The conditions, each met or not. Clones share them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Readiness {
     conditions: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
 }

@@ -1,20 +1,32 @@
-//! Carries out what the actor says, in its order: an audit entry is durable before the call that it
-//! announces begins. The machine decides; this file only obeys and reports back.
+//! Carries out what the actor says, in its order: audit entries are durable before the calls that they
+//! announce begin. The machine decides; this file only obeys and reports back.
+//!
+//! With [`Acting::open`] one process decides and acts. With [`Acting::take_over`] the decisions come
+//! from a topic that one of several processes reads: then each append also moves the offset of the
+//! decisions and proves the ownership of them, and calls begin only while that proof is fresh.
 
 use std::collections::VecDeque;
 
 use anyhow::Context;
 use tokio::sync::mpsc::Receiver;
 
+use super::act::Ownership;
 use crate::action::Executor;
-use crate::audit::{Opened, Store};
+use crate::audit::{Consumed, Opened, Store};
 use crate::domain::{Decision, open_incidents};
-use crate::engine::actor::{self, Actor, CallFinished, Effect, Input, past_decisions};
+use crate::engine::actor::{self, Actor, Call, CallFinished, Effect, Entry, Input, past_decisions};
 use crate::engine::view::ActionView;
 use crate::telemetry::{ActionOutcome, Sink, SinkError, Telemetry};
 
 /// Actions kept for the API, newest last.
 const RECENT_ACTIONS: usize = 500;
+
+/// What may be done once the entries ahead of it are durable.
+#[derive(Debug)]
+enum Then {
+    Call(Call),
+    Show(ActionView),
+}
 
 /// The actor with everything it needs to act.
 #[derive(Debug)]
@@ -23,6 +35,10 @@ pub struct Acting {
     store: Box<dyn Store>,
     executor: Executor,
     results: Receiver<CallFinished>,
+    /// Entries that are not durable yet, and what may be done once they are.
+    entries: Vec<Entry>,
+    waiting: VecDeque<Then>,
+    ownership: Option<Ownership>,
     views: VecDeque<ActionView>,
     telemetry: Telemetry,
 }
@@ -41,6 +57,45 @@ impl Acting {
         telemetry: Telemetry,
         now: i64,
     ) -> anyhow::Result<(Self, Vec<Decision>)> {
+        let past = past_decisions(&opened.entries);
+        let mut acting = Self::restore(config, opened, executor, results, telemetry, now)?;
+        acting.settle()?;
+        tracing::info!(open_incidents = open_incidents(&past).len(), "incidents are taken up");
+        Ok((acting, past))
+    }
+
+    /// An actor that continues from what the audit log in `opened` says, for as long as this process
+    /// owns the decisions. What it does first waits for `settle`.
+    ///
+    /// # Errors
+    /// When the log contradicts itself.
+    pub fn take_over<S: Store + 'static>(
+        config: actor::Config,
+        opened: Opened<S>,
+        executor: Executor,
+        results: Receiver<CallFinished>,
+        telemetry: Telemetry,
+        now: i64,
+        ownership: Ownership,
+    ) -> anyhow::Result<Self> {
+        let executor = executor.under(ownership.lease().clone());
+        let mut acting = Self::restore(config, opened, executor, results, telemetry, now)?;
+        if !acting.store.stores_offsets() {
+            // Nothing proves the ownership then but that nobody has taken it away.
+            ownership.lease().lift();
+        }
+        acting.ownership = Some(ownership);
+        Ok(acting)
+    }
+
+    fn restore<S: Store + 'static>(
+        config: actor::Config,
+        opened: Opened<S>,
+        executor: Executor,
+        results: Receiver<CallFinished>,
+        telemetry: Telemetry,
+        now: i64,
+    ) -> anyhow::Result<Self> {
         if let Some(cut) = opened.cut {
             tracing::warn!(
                 line = cut.line,
@@ -48,8 +103,7 @@ impl Acting {
                 "cut an unfinished entry off the end of the audit log; nothing was done because of it"
             );
         }
-        let past = past_decisions(&opened.entries);
-        let entries = opened.entries.len();
+        let count = opened.entries.len();
         let (actor, effects) =
             Actor::restore(config, opened.entries, now).context("the audit log contradicts itself")?;
         let mut acting = Self {
@@ -57,37 +111,83 @@ impl Acting {
             store: Box::new(opened.store),
             executor,
             results,
+            entries: Vec::new(),
+            waiting: VecDeque::new(),
+            ownership: None,
             views: VecDeque::new(),
             telemetry,
         };
-        acting.carry_out(effects)?;
-        tracing::info!(entries, open_incidents = open_incidents(&past).len(), "audit log is open");
-        Ok((acting, past))
+        acting.queue(effects);
+        tracing::info!(entries = count, "audit log is open");
+        Ok(acting)
     }
 
     /// Takes a decision. When this returns, it and its intents are durable.
     ///
     /// # Errors
-    /// When the audit log cannot be written; nothing is called then.
+    /// When the audit log cannot be written; nothing is called then, and the decision is taken all the
+    /// same: it waits for `settle`.
     pub fn decide(&mut self, decision: Decision, now: i64) -> anyhow::Result<()> {
-        let effects = self.actor.handle(Input::Decision(decision), now);
-        self.carry_out(effects)
+        self.handle(Input::Decision(decision), now)
     }
 
     /// Takes the ends of calls and the passing of time.
     ///
     /// # Errors
-    /// As `decide`.
+    /// When the audit log cannot be written.
     pub fn tick(&mut self, now: i64) -> anyhow::Result<()> {
+        self.settle()?;
         while let Ok(finished) = self.results.try_recv() {
-            let effects = self.actor.handle(Input::CallFinished(finished), now);
-            self.carry_out(effects)?;
+            self.handle(Input::CallFinished(finished), now)?;
         }
         if self.actor.due().is_some_and(|due| due <= now) {
-            let effects = self.actor.handle(Input::Tick, now);
-            self.carry_out(effects)?;
+            self.handle(Input::Tick, now)?;
+        }
+        let waits = self.actor.due().is_some() || self.in_flight() > 0;
+        match &self.ownership {
+            Some(ownership) if ownership.due(waits) => self.append(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes durable what is not yet, and does what waited for it. Nothing of it is done where this
+    /// fails, and it may be asked for again where the log says that it can go on.
+    ///
+    /// # Errors
+    /// When the audit log cannot be written.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        if !self.entries.is_empty() {
+            self.append()?;
+        }
+        while let Some(effect) = self.waiting.pop_front() {
+            match effect {
+                Then::Call(call) => {
+                    if self.ownership.as_ref().is_some_and(Ownership::stale)
+                        && let Err(error) = self.append()
+                    {
+                        self.waiting.push_front(Then::Call(call));
+                        return Err(error);
+                    }
+                    self.telemetry.action_outcome(
+                        self.model_of(&call.action_id).unwrap_or_default().as_str(),
+                        &call.action,
+                        ActionOutcome::Submitted,
+                    );
+                    self.executor.submit(call);
+                }
+                Then::Show(view) => self.show(view),
+            }
         }
         Ok(())
+    }
+
+    /// Stores the offset of what was read, where it is not stored yet.
+    ///
+    /// # Errors
+    /// When the audit log cannot be written.
+    pub fn account(&mut self) -> anyhow::Result<()> {
+        self.settle()?;
+        if self.ownership.as_ref().is_some_and(Ownership::moved) { self.append() } else { Ok(()) }
     }
 
     /// Calls that are under way.
@@ -100,25 +200,52 @@ impl Acting {
         self.views.iter().cloned().collect()
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) -> anyhow::Result<()> {
+    /// What this process owns, where it shares the decisions with others.
+    pub fn ownership(&mut self) -> Option<&mut Ownership> {
+        self.ownership.as_mut()
+    }
+
+    /// The offset that whoever reads the decisions has to commit, because the log does not store it.
+    pub fn to_commit(&self) -> Option<Consumed> {
+        let owned = self.ownership.as_ref().filter(|owned| owned.moved() && self.entries.is_empty())?;
+        (!self.store.stores_offsets()).then(|| owned.consumed().clone())
+    }
+
+    /// Begins no further call, and leaves those that are under way to their end: somebody else
+    /// owns the actions now.
+    pub fn leave(self) {
+        self.executor.leave();
+    }
+
+    fn handle(&mut self, input: Input, now: i64) -> anyhow::Result<()> {
+        let effects = self.actor.handle(input, now);
+        self.queue(effects);
+        self.settle()
+    }
+
+    /// The entries of one input go to the log together, ahead of every call.
+    fn queue(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Audit(entry) => {
-                    if let Err(error) = self.store.append(&entry) {
-                        self.telemetry.sink_error(Sink::Audit, SinkError::Unavailable);
-                        return Err(error).context("the audit log cannot be written, so nothing may be done");
-                    }
-                }
-                Effect::Call(call) => {
-                    self.telemetry.action_outcome(
-                        self.model_of(&call.action_id).unwrap_or_default().as_str(),
-                        &call.action,
-                        ActionOutcome::Submitted,
-                    );
-                    self.executor.submit(call);
-                }
-                Effect::Changed(view) => self.show(view),
+                Effect::Audit(entry) => self.entries.push(entry),
+                Effect::Call(call) => self.waiting.push_back(Then::Call(call)),
+                Effect::Changed(view) => self.waiting.push_back(Then::Show(view)),
             }
+        }
+    }
+
+    fn append(&mut self) -> anyhow::Result<()> {
+        let begun = self.ownership.as_ref().map(|ownership| ownership.lease().now());
+        let consumed = self.ownership.as_ref().map(Ownership::consumed);
+        if let Err(error) = self.store.append(&self.entries, consumed) {
+            self.telemetry.sink_error(Sink::Audit, SinkError::Unavailable);
+            return Err(error).context("the audit log cannot be written, so nothing may be done");
+        }
+        self.entries.clear();
+        if self.store.stores_offsets()
+            && let (Some(ownership), Some(begun)) = (&mut self.ownership, begun)
+        {
+            ownership.proved(begun);
         }
         Ok(())
     }

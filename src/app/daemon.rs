@@ -11,11 +11,10 @@ use anyhow::Context;
 
 use super::acting::Acting;
 use super::clock::now_millis;
-use super::explaining::alarm_line;
 use super::pipeline::Pipeline;
+use super::roles::telling::tell;
 use crate::api::Readiness;
-use crate::check::sequential::Slot;
-use crate::domain::{Decision, DecisionKind, Finding, SourcePartition};
+use crate::domain::SourcePartition;
 use crate::exchange::{RejectedRecord, Sink};
 use crate::ingest::source::{Source, SourceEvent};
 use crate::telemetry::{self, Rebalance, SinkError, Stage, Telemetry};
@@ -43,8 +42,6 @@ pub struct Surroundings {
     pub readiness: Readiness,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
-    /// How often offsets are committed.
-    pub commit_interval: Duration,
 }
 
 /// Timers of the loop.
@@ -193,21 +190,8 @@ fn evaluate<K: Sink>(
     if evaluated.findings.is_empty() && evaluated.decisions.is_empty() {
         return Ok(());
     }
-    around.telemetry.evaluation(took);
-    for finding in &evaluated.findings {
-        alarm(finding, &evaluated.decisions, &around.telemetry);
-    }
+    tell(&evaluated, took, &around.telemetry);
     for decision in evaluated.decisions {
-        around.telemetry.decision(decision.key.model.as_str(), &decision.policy, decision.kind);
-        tracing::info!(
-            decision = decision.id,
-            kind = decision.kind.name(),
-            policy = decision.policy,
-            model = %decision.key,
-            since = %decision.since,
-            at = %decision.at,
-            "decision"
-        );
         acting.decide(decision, now_millis())?;
     }
     around.telemetry.stage_busy(Stage::Act, began.elapsed().saturating_sub(took));
@@ -220,38 +204,6 @@ fn evaluate<K: Sink>(
     }
     around.telemetry.finding_given_out(evaluated.findings.len() as u64);
     Ok(())
-}
-
-/// Counts and logs the alarm that a finding carries. One that opens an incident is a warning, and rare
-/// by construction. A fault that lasts alarms again and again, and a shadow may at any time; nobody has
-/// to get up for those.
-fn alarm(finding: &Finding, decisions: &[Decision], telemetry: &Telemetry) {
-    let Some(line) = alarm_line(finding) else { return };
-    telemetry.alarm(finding);
-    let Some(sequential) = &finding.sequential else { return };
-    let evidence = sequential.evidence.as_deref();
-    let log_e = evidence.and_then(|evidence| evidence.log_e_after);
-    let log_threshold = evidence.and_then(|evidence| evidence.log_threshold);
-    let scope = Slot::key_of(finding.metric, &finding.scope);
-    macro_rules! say {
-        ($level:ident) => {
-            tracing::$level!(
-                model = finding.model.as_str(),
-                version = finding.version.as_str(),
-                check = finding.check,
-                scope,
-                log_e,
-                log_threshold,
-                "{line}; plimsoll explain --model {:?} --check {:?} --scope {:?} says why",
-                finding.model.as_str(),
-                finding.check,
-                scope,
-            )
-        };
-    }
-    let opens =
-        |decision: &Decision| decision.kind == DecisionKind::Violated && decision.evidence.contains(finding);
-    if decisions.iter().any(opens) { say!(warn) } else { say!(info) }
 }
 
 /// Waits a little for calls that are under way, so that their outcome is in the log. One that takes

@@ -1,5 +1,6 @@
 //! Wires everything; the only place that knows everyone.
 
+pub mod act;
 pub mod acting;
 pub mod budget;
 pub mod calibrate;
@@ -14,8 +15,10 @@ pub mod inspect;
 pub mod pipeline;
 pub mod profiling;
 pub mod replay;
+pub mod roles;
 pub mod run;
 pub mod simulate;
+pub mod topics;
 pub mod wiring;
 
 /// Several errors as one, a line each.

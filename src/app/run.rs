@@ -1,4 +1,4 @@
-//! `plimsoll run`: the daemon on a real Kafka, all stages in one process.
+//! `plimsoll run`: an instance of the daemon, in the roles that it was given.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,14 +9,17 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
+use super::act;
 use super::acting::Acting;
 use super::clock::now_millis;
 use super::daemon::{self, READING, Surroundings};
-use super::pipeline::{Pipeline, TopicSpec};
+use super::pipeline::{Pipeline, TopicSpec, models};
+use super::roles::{Around, Board, End, Ends, evaluate, observe};
 use super::{compile, wiring};
+use crate::action::lease::monotonic;
 use crate::api::{self, Readiness};
 use crate::audit::{FileStore, KafkaStore};
-use crate::config::{Audit, Config, Kafka};
+use crate::config::{Audit, Config, Kafka, Role};
 use crate::domain::Decision;
 use crate::exchange::{kafka::Producer, topics};
 use crate::ingest::kafka::KafkaSource;
@@ -28,6 +31,11 @@ use crate::telemetry::Telemetry;
 /// that a signal to stop is heard in between; and how often it is asked.
 const START_TIMEOUT: Duration = Duration::from_millis(1_500);
 const START_ATTEMPTS: u32 = 20;
+
+/// How long reading the state of a partition may stand still.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(30);
+/// Most bytes of a state record in one message; brokers take a megabyte, with what goes around it.
+const PART_BYTES: usize = 700_000;
 
 /// What a running daemon is started with.
 #[derive(Debug)]
@@ -80,10 +88,10 @@ impl<'a> Daemon<'a> {
                 telemetry.declare_action(&policy.model, action);
             }
         }
-        let readiness = Readiness::new([
-            ("audit", "the audit log is not open yet"),
-            (READING, "no partition is assigned yet"),
-        ]);
+        let readiness = Readiness::default();
+        for role in &config.roles {
+            readiness.unmet(role.name(), "not started yet");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("plimsoll-io")
@@ -103,24 +111,150 @@ impl<'a> Daemon<'a> {
         Ok(Self { start, kafka, topics, runtime, telemetry, readiness, address })
     }
 
-    /// Reads, evaluates and acts until it is asked to stop. Blocks; call it on a plain thread.
+    /// Takes its roles until it is asked to stop, joined to other instances by Kafka. Blocks; call it on
+    /// a plain thread.
     ///
     /// # Errors
-    /// When the input or the audit log cannot go on. Nothing is lost: the next start continues from
-    /// the committed offsets and the audit log.
+    /// When a role cannot go on. Nothing is lost: whoever takes over continues from what is committed.
     pub fn serve(&self) -> anyhow::Result<()> {
+        if !self.ensure_topics()? {
+            return Ok(());
+        }
+        let instance = wiring::instance(self.kafka)?;
+        let roles: Vec<Role> = self.start.config.roles.iter().copied().collect();
+        let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        tracing::info!(instance, group = self.kafka.group, roles = names.join(" "), "starting");
+        let around = self.around();
+        let ends: Ends = Ends::default();
+        std::thread::scope(|scope| -> anyhow::Result<()> {
+            for role in roles {
+                let (around, ends, instance) = (&around, &ends, instance.as_str());
+                let name = format!("plimsoll-{}", role.name());
+                let serve = move || {
+                    // Whatever happens to a role, the others must not wait for it for ever.
+                    let _end = End { role, ends, around };
+                    let served = match role {
+                        Role::Observe => observe::serve(&self.observe(instance), around),
+                        Role::Evaluate => evaluate::serve(&self.evaluate(instance), around),
+                        Role::Act => self.act(around),
+                    };
+                    if let Err(error) = served {
+                        tracing::error!(
+                            role = role.name(),
+                            error = format!("{error:#}"),
+                            "a role cannot go on"
+                        );
+                        ends.failed(error.context(format!("the role `{}` cannot go on", role.name())));
+                    }
+                };
+                ends.begin(role);
+                std::thread::Builder::new().name(name).spawn_scoped(scope, serve)?;
+            }
+            ends.watch(&around);
+            Ok(())
+        })?;
+        ends.outcome()
+    }
+
+    fn around(&self) -> Around {
+        Around {
+            telemetry: self.telemetry.clone(),
+            readiness: self.readiness.clone(),
+            board: Board::new(self.telemetry.clone()),
+            stop: Arc::clone(&self.start.stop),
+            commit_interval: self.kafka.commit_interval,
+            max_lag: i64::try_from(self.kafka.max_lag).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn observe(&self, instance: &str) -> observe::Settings {
+        let (kafka, config) = (self.kafka, self.start.config);
+        observe::Settings {
+            topics: self.topics.clone(),
+            limits: compile::limits(config),
+            source: wiring::source(kafka, config),
+            client: wiring::connection(kafka).client_config(),
+            id: wiring::transactional_id(kafka, Role::Observe, instance),
+            partials: kafka.exchange.partials_topic(),
+            partitions: kafka.exchange.partitions,
+            dead_letter_topic: kafka.dead_letter_topic.clone(),
+            keep: wiring::producer(kafka).keep,
+        }
+    }
+
+    fn evaluate(&self, instance: &str) -> evaluate::Settings {
+        let kafka = self.kafka;
+        evaluate::Settings {
+            models: models(&self.topics),
+            inputs: self.topics.iter().map(|topic| Arc::clone(&topic.name)).collect(),
+            source: wiring::exchange_source(kafka, Role::Evaluate, &kafka.exchange.partials_topic()),
+            client: wiring::connection(kafka).client_config(),
+            id: wiring::transactional_id(kafka, Role::Evaluate, instance),
+            state: kafka.exchange.state_topic(),
+            decisions: kafka.exchange.decisions_topic(),
+            findings: kafka.findings_topic.clone(),
+            restore_patience: RESTORE_PATIENCE,
+            part_bytes: PART_BYTES,
+        }
+    }
+
+    fn act(&self, around: &Around) -> anyhow::Result<()> {
+        let source = wiring::exchange_source(self.kafka, Role::Act, &self.kafka.exchange.decisions_topic());
+        let surroundings = act::Surroundings {
+            telemetry: around.telemetry.clone(),
+            readiness: around.readiness.clone(),
+            shown: around.board.actions(),
+            stop: Arc::clone(&around.stop),
+            clock: Arc::new(now_millis),
+            monotonic: monotonic(),
+            session_timeout: source.session_timeout()?,
+        };
+        act::run(
+            || KafkaSource::new(&source).context("cannot read the decisions"),
+            |ownership| self.take_over(ownership),
+            &surroundings,
+        )
+    }
+
+    /// Opens the audit log as the owner of the decisions.
+    fn take_over(&self, ownership: act::Ownership) -> anyhow::Result<Acting> {
+        let config = self.start.config;
+        let (actor, executor, results) =
+            wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
+        let (telemetry, now) = (self.telemetry.clone(), now_millis());
+        match &config.audit {
+            Audit::Kafka { topic } => {
+                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
+                    .context("the audit log cannot be opened")?;
+                Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
+            }
+            Audit::File { path } => {
+                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+                Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
+            }
+        }
+    }
+
+    /// Reads, evaluates and acts in this thread, with nothing in between, until it is asked to stop: for
+    /// the demo, whose broker keeps no offsets of transactions.
+    ///
+    /// # Errors
+    /// When the input or the audit log cannot go on.
+    pub fn serve_alone(&self) -> anyhow::Result<()> {
         let config = self.start.config;
         if !self.ensure_topics()? {
             return Ok(());
         }
+        for role in &config.roles {
+            self.readiness.met(role.name());
+        }
+        self.readiness.unmet(READING, "no partition is assigned yet");
         let (mut acting, _) = self.open_audit()?;
-        self.readiness.met("audit");
         let mut sink = Producer::new(&wiring::producer(self.kafka)).context("cannot make a producer")?;
         let around = Surroundings {
             telemetry: self.telemetry.clone(),
             readiness: self.readiness.clone(),
             stop: Arc::clone(&self.start.stop),
-            commit_interval: self.kafka.commit_interval,
         };
         let mut pipeline = Pipeline::new(self.topics.clone(), compile::limits(config));
         let mut source =
@@ -131,7 +265,7 @@ impl<'a> Daemon<'a> {
     /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.
     fn ensure_topics(&self) -> anyhow::Result<bool> {
         let client = wiring::connection(self.kafka).client_config();
-        let own = wiring::own_topics(self.kafka);
+        let own = wiring::role_topics(self.start.config);
         tracing::info!(brokers = self.kafka.brokers, "connecting to Kafka");
         for attempt in 1..=START_ATTEMPTS {
             if self.start.stop.load(Ordering::Relaxed) {

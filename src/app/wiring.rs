@@ -22,6 +22,8 @@ use crate::telemetry::logging;
 
 /// How many ends of calls may wait to be taken.
 const RESULTS: usize = 64;
+/// Largest message of the control topic: a whole configuration in one piece.
+const CONTROL_BYTES: u32 = 8 << 20;
 
 /// The connection to Kafka, for consumers and producers alike.
 pub fn connection(kafka: &Kafka) -> Connection {
@@ -66,6 +68,16 @@ pub fn source(kafka: &Kafka, config: &Config) -> ingest::Config {
     }
 }
 
+/// The consumer of one of plimsoll's own topics, for `role`.
+pub fn exchange_source(kafka: &Kafka, role: config::Role, topic: &str) -> ingest::Config {
+    ingest::Config {
+        client: connection(kafka).client_config(),
+        group: kafka.group_of(role),
+        topics: vec![topic.to_owned()],
+        offset_reset: ingest::OffsetReset::Earliest,
+    }
+}
+
 /// The producer of findings and dead letters.
 pub fn producer(kafka: &Kafka) -> exchange::kafka::Config {
     exchange::kafka::Config {
@@ -76,13 +88,45 @@ pub fn producer(kafka: &Kafka) -> exchange::kafka::Config {
     }
 }
 
-/// plimsoll's own topics beside the audit log, which its store makes itself.
-pub fn own_topics(kafka: &Kafka) -> Vec<Topic> {
-    [&kafka.dead_letter_topic, &kafka.findings_topic]
-        .into_iter()
-        .flatten()
-        .map(|name| Topic { name: name.clone(), partitions: None, retention: Retention::Delete })
-        .collect()
+/// All of plimsoll's own topics, whatever the roles of this process. None without Kafka.
+pub fn own_topics(config: &Config) -> Vec<Topic> {
+    topics_of(config, &Role::ALL)
+}
+
+/// Those of plimsoll's own topics that the roles of this process read or write, which is all that it
+/// needs a right to see.
+pub fn role_topics(config: &Config) -> Vec<Topic> {
+    topics_of(config, &config.roles.iter().copied().collect::<Vec<_>>())
+}
+
+fn topics_of(config: &Config, roles: &[Role]) -> Vec<Topic> {
+    use Role::{Act, Evaluate, Observe};
+    let Some(kafka) = &config.kafka else { return Vec::new() };
+    let exchange = &kafka.exchange;
+    let topic = |name: String, partitions: Option<i32>, retention: Retention| Topic {
+        name,
+        partitions,
+        retention,
+        replication_factor: exchange.replication_factor,
+        max_message_bytes: None,
+    };
+    let (shared, kept) = (Some(exchange.partitions), Retention::For(exchange.retention));
+    let control = topic(exchange.control_topic(), Some(1), Retention::Compact);
+    let mut topics: Vec<(&[Role], Topic)> = vec![
+        (&[Observe, Evaluate], topic(exchange.partials_topic(), shared, kept)),
+        (&[Evaluate], topic(exchange.state_topic(), shared, Retention::Compact)),
+        (&[Evaluate, Act], topic(exchange.decisions_topic(), Some(1), kept)),
+        (&Role::ALL, Topic { max_message_bytes: Some(CONTROL_BYTES), ..control }),
+    ];
+    if let config::Audit::Kafka { topic: name } = &config.audit {
+        topics.push((&[Act], topic(name.clone(), Some(1), Retention::Forever)));
+    }
+    for (role, name) in [(&[Evaluate], &kafka.findings_topic), (&[Observe], &kafka.dead_letter_topic)] {
+        let Some(name) = name else { continue };
+        topics.push((role, topic(name.clone(), None, Retention::Delete)));
+    }
+    let ours = |of: &[Role]| of.iter().any(|role| roles.contains(role));
+    topics.into_iter().filter(|(of, _)| ours(of)).map(|(_, topic)| topic).collect()
 }
 
 /// The name of this process within its group: the one that is configured, or the machine's.

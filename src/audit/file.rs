@@ -1,4 +1,4 @@
-//! The audit log in a file: one canonical JSON object a line. Each entry is written with one call
+//! The audit log in a file: one canonical JSON object a line. Entries are written with one call
 //! and synced before `append` returns. The file is locked as long as the store lives (an advisory
 //! lock of the operating system, which a killed process gives back by itself).
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::actor::Entry;
 
-use super::{Cut, Error, Opened, Store};
+use super::{Consumed, Cut, Error, Opened, Store, in_order};
 
 /// An open file.
 #[derive(Debug)]
@@ -69,26 +69,37 @@ impl FileStore {
         Ok(Opened { store: Self { path: path.to_owned(), file, next_seq, broken: false }, entries, cut })
     }
 
-    fn write(&mut self, entry: &Entry) -> std::io::Result<()> {
-        let mut line = entry.to_json();
-        line.push('\n');
-        self.file.write_all(line.as_bytes())?;
+    fn write(&mut self, entries: &[Entry]) -> std::io::Result<()> {
+        let mut lines = String::new();
+        for entry in entries {
+            lines.push_str(&entry.to_json());
+            lines.push('\n');
+        }
+        self.file.write_all(lines.as_bytes())?;
         self.file.sync_data()
     }
 }
 
 impl Store for FileStore {
-    fn append(&mut self, entry: &Entry) -> Result<(), Error> {
+    /// Of what was consumed nothing is kept.
+    fn append(&mut self, entries: &[Entry], _: Option<&Consumed>) -> Result<(), Error> {
         if self.broken {
             return Err(Error::Broken);
         }
-        entry.follows(self.next_seq).map_err(Error::Order)?;
-        if let Err(source) = self.write(entry) {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let next_seq = in_order(entries, self.next_seq)?;
+        if let Err(source) = self.write(entries) {
             self.broken = true;
             return Err(Error::File { doing: "add an entry to", path: self.path.clone(), source });
         }
-        self.next_seq += 1;
+        self.next_seq = next_seq;
         Ok(())
+    }
+
+    fn stores_offsets(&self) -> bool {
+        false
     }
 }
 
@@ -106,7 +117,7 @@ mod tests {
         let mut store = FileStore { path, file, next_seq: 0, broken: false };
         let body = Body::Started { about: std::collections::BTreeMap::new() };
         let entry = Entry { format: FORMAT, seq: 0, time: 0, body };
-        assert!(matches!(store.append(&entry), Err(Error::File { .. })));
-        assert!(matches!(store.append(&entry), Err(Error::Broken)));
+        assert!(matches!(store.append(std::slice::from_ref(&entry), None), Err(Error::File { .. })));
+        assert!(matches!(store.append(&[entry], None), Err(Error::Broken)));
     }
 }

@@ -1,29 +1,40 @@
 //! The audit log in a Kafka topic of one partition, kept for ever.
 //!
-//! Each entry is one transaction, and the transactional id is the topic's name. Whoever opens the
+//! Each append is one transaction, and the transactional id is the topic's name. Whoever opens the
 //! log thereby ends what an earlier writer had open and locks it out: a request of a killed process
 //! that is still on its way cannot land behind our back after the log was read, and a writer that
 //! only seemed dead fails at its next append, before its next call.
+//!
+//! An append may carry the offset of the decisions that it accounts for, in the same transaction. The
+//! broker then also asks whether the writer is still a member of its group in the present generation,
+//! which finds out one that has lost the decisions before anybody opened the log behind it.
+
+mod topic;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::engine::actor::{Entry, entry};
-
-use super::{Error, Opened, Store};
+use super::error::kind_of;
+use super::{Consumed, Error, Kind, Opened, Store, in_order};
+use crate::engine::actor::Entry;
 
 /// How long a broker may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the broker keeps a transaction that its writer has left open. The offset in it cannot be
+/// read until then, so this is the longest that a writer stopped at the worst moment holds up the
+/// next one.
+const TRANSACTION_MILLIS: &str = "15000";
+/// Pause before a step of a transaction is asked for again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// What an append does, in errors.
+const ADD: &str = "add an entry to";
 /// The partition that holds the log.
 const PARTITION: i32 = 0;
 
@@ -105,145 +116,127 @@ impl KafkaStore {
             ])
             .create()
             .map_err(config.failed("make a consumer for"))?;
-        ensure_topic(&config, &consumer)?;
+        topic::ensure_topic(&config, &consumer)?;
         let producer: BaseProducer = config
             .client(&[
                 ("enable.idempotence", "true"),
                 ("acks", "all"),
                 ("transactional.id", &config.topic),
-                ("transaction.timeout.ms", "60000"),
-                ("message.timeout.ms", "30000"),
+                ("transaction.timeout.ms", TRANSACTION_MILLIS),
+                ("message.timeout.ms", TRANSACTION_MILLIS),
                 ("linger.ms", "0"),
             ])
             .create()
             .map_err(config.failed("make a producer for"))?;
         // Before reading: from here on nobody else can add an entry.
         producer.init_transactions(PATIENCE).map_err(config.failed("take over"))?;
-        let entries = read(&config, &consumer)?;
+        let entries = topic::read(&config, &consumer)?;
         let next_seq = entries.len() as u64;
         Ok(Opened { store: Self { config, producer, next_seq, broken: false }, entries, cut: None })
     }
 
-    fn write(&self, entry: &Entry) -> Result<(), Error> {
-        const ADD: &str = "add an entry to";
-        let failed = self.config.failed(ADD);
-        let line = entry.to_json();
-        self.producer.begin_transaction().map_err(&failed)?;
-        self.producer
-            .send(BaseRecord::<(), str>::to(&self.config.topic).partition(PARTITION).payload(&line))
-            .map_err(|(error, _)| failed(error))?;
+    /// One transaction. Leaves it open where it fails.
+    fn write(&self, entries: &[Entry], consumed: Option<&Consumed>) -> Result<(), Failed> {
+        let until = Instant::now() + PATIENCE;
+        self.producer.begin_transaction()?;
+        for entry in entries {
+            let line = entry.to_json();
+            let record = BaseRecord::<(), str>::to(&self.config.topic).partition(PARTITION).payload(&line);
+            self.producer.send(record).map_err(|(error, _)| error)?;
+        }
         // The commit would wait for delivery too, but in steps of 100 ms.
-        let patience = Instant::now() + PATIENCE;
         while self.producer.in_flight_count() > 0 {
-            if Instant::now() >= patience {
-                return Err(self.config.no_answer(ADD));
+            if Instant::now() >= until {
+                return Err(Failed::NoAnswer);
             }
             self.producer.poll(Duration::from_millis(2));
         }
-        self.producer.commit_transaction(PATIENCE).map_err(failed)
+        if let Some(Consumed { topic, partition, next, membership }) = consumed {
+            let membership = membership.as_ref().ok_or(Failed::NoMember)?;
+            let mut offsets = TopicPartitionList::with_capacity(1);
+            offsets.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
+            patiently(until, |left| self.producer.send_offsets_to_transaction(&offsets, membership, left))?;
+        }
+        patiently(until, |left| self.producer.commit_transaction(left))?;
+        Ok(())
+    }
+
+    /// What the failure of a transaction means, which is aborted where the store is to be used on.
+    fn failed(&self, failed: Failed, consumed: Option<&Consumed>) -> Error {
+        let source = match failed {
+            Failed::NoAnswer => return self.config.no_answer(ADD),
+            Failed::NoMember => None,
+            Failed::Kafka(error) => Some(error),
+        };
+        match (source.as_ref().map_or(Kind::NotOwner, kind_of), consumed) {
+            (Kind::NotOwner, Some(consumed)) => match self.producer.abort_transaction(PATIENCE) {
+                Ok(()) => {
+                    let (topic, decisions) = (self.config.topic.clone(), consumed.topic.to_string());
+                    Error::NotOwner { topic, decisions, source }
+                }
+                Err(error) => self.told("take an entry back from", error),
+            },
+            _ => source.map_or_else(|| self.config.no_answer(ADD), |source| self.told(ADD, source)),
+        }
+    }
+
+    fn told(&self, doing: &'static str, source: KafkaError) -> Error {
+        match kind_of(&source) {
+            Kind::Fenced => Error::Fenced { topic: self.config.topic.clone(), source },
+            Kind::NotOwner | Kind::Away | Kind::Fault => self.config.failed(doing)(source),
+        }
+    }
+}
+
+/// Why a transaction failed.
+enum Failed {
+    /// The client says why.
+    Kafka(KafkaError),
+    /// Nothing came for too long.
+    NoAnswer,
+    /// There is no group in which the offset could be stored.
+    NoMember,
+}
+
+impl From<KafkaError> for Failed {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+/// Takes a step of a transaction, again and again while the client says that it may be repeated, until
+/// the moment `until`.
+fn patiently(until: Instant, step: impl Fn(Duration) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match step(until.saturating_duration_since(Instant::now())) {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < until => {
+                std::thread::sleep(AGAIN);
+            }
+            answer => return answer,
+        }
     }
 }
 
 impl Store for KafkaStore {
-    fn append(&mut self, entry: &Entry) -> Result<(), Error> {
+    fn append(&mut self, entries: &[Entry], consumed: Option<&Consumed>) -> Result<(), Error> {
         if self.broken {
             return Err(Error::Broken);
         }
-        entry.follows(self.next_seq).map_err(Error::Order)?;
-        if let Err(error) = self.write(entry) {
-            // Nothing is aborted: the next one to open the log does that, and reads what is there.
-            self.broken = true;
+        if entries.is_empty() && consumed.is_none() {
+            return Ok(());
+        }
+        let next_seq = in_order(entries, self.next_seq)?;
+        if let Err(failed) = self.write(entries, consumed) {
+            let error = self.failed(failed, consumed);
+            // Otherwise nothing is aborted: the next one to open the log does that, and reads what is there.
+            self.broken = error.kind() != Kind::NotOwner;
             return Err(error);
         }
-        self.next_seq += 1;
+        self.next_seq = next_seq;
         Ok(())
     }
-}
 
-/// Sees to it that the topic is there and has one partition.
-fn ensure_topic(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<(), Error> {
-    let until = Instant::now() + PATIENCE;
-    let mut created = false;
-    loop {
-        let metadata =
-            consumer.fetch_metadata(Some(&config.topic), PATIENCE).map_err(config.failed("look up"))?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == config.topic);
-        match found.map(|topic| (topic.error(), topic.partitions().len())) {
-            Some((None, 1)) => return Ok(()),
-            Some((None, found)) if found > 1 => {
-                return Err(Error::Partitions { topic: config.topic.clone(), found });
-            }
-            // Not there, or on its way.
-            Some(_) | None if created && Instant::now() < until => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            Some(_) | None if config.create && !created => {
-                create_topic(config)?;
-                created = true;
-            }
-            Some(_) | None => return Err(Error::NoTopic { topic: config.topic.clone() }),
-        }
-    }
-}
-
-/// Creates the topic so that the broker keeps every entry.
-fn create_topic(config: &KafkaConfig) -> Result<(), Error> {
-    let failed = config.failed("create");
-    let admin: AdminClient<DefaultClientContext> = config.client(&[]).create().map_err(&failed)?;
-    let topic = NewTopic::new(&config.topic, 1, TopicReplication::Fixed(-1))
-        .set("cleanup.policy", "delete")
-        .set("retention.ms", "-1")
-        .set("retention.bytes", "-1");
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-    // On a thread of its own, because a thread that already serves a runtime cannot wait like this.
-    let results = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build();
-            runtime.map(|runtime| runtime.block_on(admin.create_topics([&topic], &options)))
-        });
-        waiting.join().expect("waiting for the broker does not panic")
-    });
-    let results = results.map_err(|_| config.no_answer("create"))?.map_err(&failed)?;
-    for result in results {
-        match result {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
-        }
-    }
-    Ok(())
-}
-
-/// Reads the topic from its beginning to its end.
-fn read(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<Vec<Entry>, Error> {
-    let failed = config.failed("read");
-    let mut partitions = TopicPartitionList::new();
-    partitions.add_partition_offset(&config.topic, PARTITION, Offset::Beginning).map_err(&failed)?;
-    consumer.assign(&partitions).map_err(&failed)?;
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut until = Instant::now() + PATIENCE;
-    loop {
-        match consumer.poll(Duration::from_millis(100)) {
-            None if Instant::now() >= until => return Err(config.no_answer("read")),
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(entries),
-            // librdkafka reports lost connections here and goes on by itself.
-            Some(Err(KafkaError::MessageConsumption(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::OperationTimedOut,
-            ))) if Instant::now() < until => {}
-            Some(Err(error)) => return Err(failed(error)),
-            Some(Ok(message)) => {
-                let entry = Entry::from_json(message.payload().unwrap_or_default())
-                    .and_then(|entry| entry.follows(entries.len() as u64).map(|()| entry))
-                    .map_err(|source: entry::Error| Error::Record {
-                        topic: config.topic.clone(),
-                        offset: message.offset(),
-                        source,
-                    })?;
-                entries.push(entry);
-                until = Instant::now() + PATIENCE;
-            }
-        }
+    fn stores_offsets(&self) -> bool {
+        true
     }
 }

@@ -280,6 +280,15 @@ impl Evaluator {
         (panes().count(), panes().map(Summary::size).sum())
     }
 
+    /// Bytes held for each model: counts, windows and detectors.
+    pub fn model_bytes(&self) -> BTreeMap<ModelId, usize> {
+        let mut bytes = BTreeMap::new();
+        for (key, state) in &self.keys {
+            *bytes.entry(key.model.clone()).or_default() += state.size();
+        }
+        bytes
+    }
+
     /// The next window end of any live key after what is closed.
     fn next_end(&self) -> Option<EventTime> {
         self.keys

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::evaluator::FaultCounts;
 use crate::domain::{
-    Accounting, Decision, EventTime, Finding, ModelKey, RejectReason, SourcePartition, Task, Verdict,
+    Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
 };
 
 /// The state of one policy for one model version.
@@ -138,4 +139,28 @@ pub struct View {
     pub panes: usize,
     /// Bytes of counts held in those panes.
     pub pane_bytes: usize,
+    /// Partitions of the exchange that are held here, ordered.
+    pub exchange: Vec<ExchangeView>,
+    /// Bytes held for each model that is evaluated here: counts, windows and detectors.
+    pub model_bytes: BTreeMap<ModelId, usize>,
+}
+
+/// One partition of the exchange, as its evaluator sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeView {
+    /// Its number.
+    pub partition: i32,
+    /// The next offset to be taken.
+    pub position: i64,
+    /// How far event time has come.
+    pub watermark: Option<EventTime>,
+    /// Source partitions that hold it back.
+    pub holding: Vec<SourcePartition>,
+    /// What became of all records since the beginning of the log, by topic; every partition of the
+    /// exchange hears of all of them, but only of its own models' rows which came too late.
+    pub accounting: BTreeMap<Arc<str>, Accounting>,
+    /// What was wrong with messages since the beginning of the log.
+    pub faults: FaultCounts,
+    /// The latest wall time of any observer, milliseconds since the epoch; 0 before the first.
+    pub wall: i64,
 }

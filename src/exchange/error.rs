@@ -3,6 +3,8 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::topics::Faults;
+
 /// Why something could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -54,22 +56,9 @@ pub enum Error {
         /// How long was waited.
         seconds: f64,
     },
-    /// A topic is missing and was not to be created.
-    #[error(
-        "topic '{topic}' does not exist; create it, or let plimsoll create its own topics (`kafka.create_topics`)"
-    )]
-    NoTopic {
-        /// The topic.
-        topic: String,
-    },
-    /// A topic is missing and could not be created.
-    #[error("topic '{topic}' does not exist and could not be created: {code}{}", hint(*code))]
-    Create {
-        /// The topic.
-        topic: String,
-        /// The answer.
-        code: RDKafkaErrorCode,
-    },
+    /// Topics are missing, or cannot serve.
+    #[error(transparent)]
+    Topics(Faults),
     /// Topics could not be asked for.
     #[error("kafka did not say whether topic '{topic}' exists: {code}{}", hint(*code))]
     Metadata {
@@ -110,10 +99,13 @@ impl Error {
     /// changed.
     pub fn is_refusal(&self) -> bool {
         use RDKafkaErrorCode as Code;
-        matches!(
-            self,
-            Self::Unreachable { code: Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL, .. }
-        )
+        match self {
+            Self::Topics(faults) => faults.is_refusal(),
+            Self::Unreachable { code, .. } => {
+                matches!(code, Code::SaslAuthenticationFailed | Code::Authentication | Code::SSL)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -122,10 +114,16 @@ fn hint(code: RDKafkaErrorCode) -> &'static str {
     use RDKafkaErrorCode as Code;
     match code {
         Code::TopicAuthorizationFailed => {
-            "; grant Write, Describe and, where plimsoll creates it, Create on the topic to the user of `kafka.security`"
+            "; grant Describe and Write on the topic to the user of `kafka.security`"
         }
         Code::ClusterAuthorizationFailed => {
-            "; grant Create and IdempotentWrite on the cluster to the user of `kafka.security`, or create the topic"
+            "; grant IdempotentWrite on the cluster to the user of `kafka.security` (before Kafka 2.8)"
+        }
+        Code::GroupAuthorizationFailed => {
+            "; grant Read on the group (`kafka.group`, with `.evaluate` or `.act` behind it) to the user of `kafka.security`"
+        }
+        Code::TransactionalIdAuthorizationFailed => {
+            "; grant Describe and Write on the transactional id to the user of `kafka.security`"
         }
         Code::UnknownTopicOrPartition | Code::UnknownTopic => "; create the topic",
         Code::MessageSizeTooLarge => {

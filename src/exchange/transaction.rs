@@ -21,7 +21,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use context::Context;
-use error::{code_of, will_not_pass};
+use error::{code_of, is_fatal, is_retriable, requires_abort, will_not_pass};
 
 pub use error::Error;
 
@@ -487,21 +487,4 @@ impl Drop for Transactor {
 
 fn remaining(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now()).max(FLOOR)
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
-        || code_of(error) == RDKafkaErrorCode::Fatal
-}
-
-fn is_retriable(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_retriable(),
-        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
-        _ => false,
-    }
-}
-
-fn requires_abort(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
 }

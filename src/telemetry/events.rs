@@ -297,6 +297,31 @@ impl Telemetry {
         }
     }
 
+    /// A transaction of `role` ended after `took`, committed or not.
+    pub fn transaction(&self, _role: &str, _committed: bool, _took: Duration) {}
+
+    /// Messages and bytes were committed to `topic`.
+    pub fn produced(&self, _topic: &str, _messages: u64, _bytes: u64) {}
+
+    /// Offsets of a source topic were gone before they were read.
+    pub fn lost_records(&self, _topic: &str, _offsets: i64) {}
+
+    /// A message of so many bytes was taken from the exchange.
+    pub fn exchange_message(&self, _bytes: u64) {}
+
+    /// Something was wrong with a message of the exchange.
+    pub fn exchange_fault(&self, _fault: &crate::engine::evaluator::Fault) {}
+
+    /// A partition of the exchange was restored from so many bytes.
+    pub fn restored(&self, _took: Duration, _bytes: u64) {}
+
+    /// Rejected records of these topics were handed to the dead-letter topic, one each.
+    pub fn dead_letters_of(&self, topics: impl Iterator<Item = std::sync::Arc<str>>) {
+        for topic in topics {
+            self.dead_letters(&topic, 1);
+        }
+    }
+
     /// A stage worked for this long.
     pub fn stage_busy(&self, stage: Stage, busy: Duration) {
         let mut state = self.events().lock();

@@ -37,6 +37,11 @@ impl<T: Mergeable> SlidingWindow<T> {
         Self { sum: empty, panes: VecDeque::new() }
     }
 
+    /// The sum of the window's panes.
+    pub fn sum(&self) -> &T {
+        &self.sum
+    }
+
     /// Moves the window to `window`, which does not lie before the last one, and returns its sum.
     /// `panes` gives every pane of the range it is asked for (start included, end not), ascending;
     /// it is asked for what comes in and, pane by pane, for what falls out.

@@ -6,7 +6,8 @@
 #                            PLIMSOLL_TEST_KAFKA        host:port, plain text, no login
 #                            PLIMSOLL_TEST_KAFKA_TLS    host:port, TLS and SCRAM-SHA-512
 #                            PLIMSOLL_TEST_KAFKA_CA     PEM file of the authority that signed its certificate
-#                            PLIMSOLL_TEST_KAFKA_USER   and _PASSWORD: the SCRAM user
+#                            PLIMSOLL_TEST_KAFKA_USER   and _PASSWORD: the SCRAM user, who may do anything
+#                            PLIMSOLL_TEST_KAFKA_STRANGER  a SCRAM user of the same password, who may do nothing
 #   broker.sh stop DIR     stops it, by the process id that start wrote
 #
 # The jars come from Maven Central into KAFKA_BROKER_LIB (default: target/kafka-broker/lib), once.
@@ -16,6 +17,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 lib=${KAFKA_BROKER_LIB:-$here/../../target/kafka-broker/lib}
 user=plimsoll-test
+stranger=plimsoll-stranger
 password=throwaway
 
 say() { echo "broker.sh: $*" >&2; }
@@ -87,6 +89,8 @@ listener.name.secure.ssl.keystore.location=$1/broker.p12
 listener.name.secure.ssl.keystore.type=PKCS12
 listener.name.secure.ssl.keystore.password=$password
 listener.name.secure.ssl.key.password=$password
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:$user
 log.dirs=$1/data
 num.partitions=4
 auto.create.topics.enable=false
@@ -135,7 +139,8 @@ try_start() { # dir
   configuration "$dir" "$plain" "$tls" "$controller" >"$dir/server.properties"
   java "${heap[@]}" -Dlog4j2.configurationFile="$dir/log4j2.xml" -cp "$lib/*" kafka.tools.StorageTool format \
     --cluster-id "$(openssl rand -base64 16 | tr '+/' '-_' | cut -c1-22)" --config "$dir/server.properties" \
-    --add-scram "SCRAM-SHA-512=[name=$user,password=$password]" >"$dir/format.log" 2>&1 \
+    --add-scram "SCRAM-SHA-512=[name=$user,password=$password]" \
+    --add-scram "SCRAM-SHA-512=[name=$stranger,password=$password]" >"$dir/format.log" 2>&1 \
     || { cat "$dir/format.log" >&2; fail "the broker's storage could not be formatted"; }
   java "${heap[@]}" -Dlog4j2.configurationFile="$dir/log4j2.xml" -cp "$lib/*" kafka.Kafka "$dir/server.properties" \
     >"$dir/broker.log" 2>&1 </dev/null &
@@ -151,6 +156,7 @@ PLIMSOLL_TEST_KAFKA=127.0.0.1:$plain
 PLIMSOLL_TEST_KAFKA_TLS=localhost:$tls
 PLIMSOLL_TEST_KAFKA_CA=$dir/ca.pem
 PLIMSOLL_TEST_KAFKA_USER=$user
+PLIMSOLL_TEST_KAFKA_STRANGER=$stranger
 PLIMSOLL_TEST_KAFKA_PASSWORD=$password
 ENV
       echo "127.0.0.1:$plain"

@@ -4,7 +4,7 @@
 #   tests/kafka/run.sh [FILTER]
 #
 # FILTER is a part of a test's name; without it all of them run: the source and the sink, the audit
-# log, and the whole daemon against what `plimsoll replay` says. Files are kept in
+# log, plimsoll's own topics, and the whole daemon against what `plimsoll replay` says. Files are kept in
 # target/kafka-broker/run-* where something failed, and removed otherwise.
 set -euo pipefail
 
@@ -42,7 +42,7 @@ cd "$root"
 if [ -n "$filter" ]; then
   filters=("$filter")
 else
-  filters=(audit_log::real kafka_mock::real:: kafka_real::)
+  filters=(audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: topics::real)
 fi
 cargo test --locked --test suite -- --ignored "${filters[@]}" | tee "$dir/tests.log"
 passed=$(sed -n 's/^test result: ok\. \([1-9][0-9]* passed\).*finished in \(.*\)$/\1 on Apache Kafka in \2/p' "$dir/tests.log")

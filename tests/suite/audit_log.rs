@@ -25,7 +25,7 @@ fn written(folder: &Path, n: u64) -> PathBuf {
     let path = folder.join("audit.ndjson");
     let mut store = FileStore::open(&path).unwrap().store;
     for seq in 0..n {
-        store.append(&entry(seq)).unwrap();
+        store.append(&[entry(seq)], None).unwrap();
     }
     path
 }
@@ -47,7 +47,7 @@ fn a_file_gives_back_what_was_appended_and_goes_on_after_it() {
     let path = written(folder.path(), 3);
     let mut opened = FileStore::open(&path).unwrap();
     assert_eq!((&opened.entries, opened.cut), (&entries(3), None));
-    opened.store.append(&entry(3)).unwrap();
+    opened.store.append(&[entry(3)], None).unwrap();
     drop(opened);
     assert_eq!(FileStore::open(&path).unwrap().entries, entries(4));
 }
@@ -72,7 +72,7 @@ fn a_torn_last_line_is_cut_off_wherever_it_was_torn() {
         let mut opened = FileStore::open(&path).unwrap();
         assert_eq!(opened.entries, entries(2));
         assert_eq!(opened.cut, Some(Cut { line: 3, bytes: kept as u64 }));
-        opened.store.append(&entry(2)).unwrap();
+        opened.store.append(&[entry(2)], None).unwrap();
         drop(opened);
         assert_eq!(fs::read(&path).unwrap(), whole);
     }
@@ -113,9 +113,9 @@ fn an_entry_out_of_its_order_is_not_added() {
     let path = written(folder.path(), 2);
     let mut opened = FileStore::open(&path).unwrap();
     for seq in [0, 1, 3] {
-        assert!(matches!(opened.store.append(&entry(seq)).unwrap_err(), Error::Order(_)));
+        assert!(matches!(opened.store.append(&[entry(seq)], None).unwrap_err(), Error::Order(_)));
     }
-    opened.store.append(&entry(2)).unwrap();
+    opened.store.append(&[entry(2)], None).unwrap();
 }
 
 #[test]
@@ -153,13 +153,13 @@ fn a_topic_gives_back_what_was_appended_and_goes_on_after_it() {
     let mut opened = KafkaStore::open(config.clone()).unwrap();
     assert_eq!(opened.entries, []);
     for seq in 0..3 {
-        opened.store.append(&entry(seq)).unwrap();
+        opened.store.append(&[entry(seq)], None).unwrap();
     }
-    assert!(matches!(opened.store.append(&entry(2)).unwrap_err(), Error::Order(_)));
+    assert!(matches!(opened.store.append(&[entry(2)], None).unwrap_err(), Error::Order(_)));
     drop(opened);
     let mut opened = KafkaStore::open(config.clone()).unwrap();
     assert_eq!(opened.entries, entries(3));
-    opened.store.append(&entry(3)).unwrap();
+    opened.store.append(&[entry(3)], None).unwrap();
     drop(opened);
     assert_eq!(KafkaStore::open(config).unwrap().entries, entries(4));
 }
@@ -171,9 +171,9 @@ fn two_writers_that_collide_in_a_topic_are_found_out_on_the_next_opening() {
     let (_cluster, config) = cluster("plimsoll.audit", 1);
     let mut first = KafkaStore::open(config.clone()).unwrap().store;
     let mut second = KafkaStore::open(config.clone()).unwrap().store;
-    second.append(&entry(0)).unwrap();
-    if first.append(&entry(0)).is_err() {
-        assert!(matches!(first.append(&entry(0)).unwrap_err(), Error::Broken));
+    second.append(&[entry(0)], None).unwrap();
+    if first.append(&[entry(0)], None).is_err() {
+        assert!(matches!(first.append(&[entry(0)], None).unwrap_err(), Error::Broken));
         assert_eq!(KafkaStore::open(config).unwrap().entries, entries(1));
         return;
     }
@@ -219,7 +219,7 @@ fn real_kafka_keeps_the_log_in_a_topic_that_the_store_creates() {
     assert_eq!(opened.entries, []);
     let began = std::time::Instant::now();
     for seq in 0..50 {
-        opened.store.append(&entry(seq)).unwrap();
+        opened.store.append(&[entry(seq)], None).unwrap();
     }
     eprintln!("50 entries took {:?}", began.elapsed());
     drop(opened);
@@ -231,7 +231,7 @@ fn real_kafka_keeps_the_log_in_a_topic_that_the_store_creates() {
 fn real_kafka_locks_the_writer_before_out_and_drops_what_it_left_unfinished() {
     let config = real("fenced");
     let mut first = KafkaStore::open(config.clone()).unwrap().store;
-    first.append(&entry(0)).unwrap();
+    first.append(&[entry(0)], None).unwrap();
 
     // A writer that is stopped in the middle of an entry, and lives on.
     let stopped: BaseProducer = rdkafka::ClientConfig::new()
@@ -250,12 +250,12 @@ fn real_kafka_locks_the_writer_before_out_and_drops_what_it_left_unfinished() {
     let mut second = KafkaStore::open(config.clone()).unwrap();
     eprintln!("taking over an open transaction took {:?}", began.elapsed());
     assert_eq!(second.entries, entries(1));
-    second.store.append(&entry(1)).unwrap();
+    second.store.append(&[entry(1)], None).unwrap();
     assert!(stopped.commit_transaction(patience).is_err());
-    let error = first.append(&entry(1)).unwrap_err();
-    assert!(matches!(error, Error::Kafka { .. }), "{error}");
-    assert!(matches!(first.append(&entry(1)).unwrap_err(), Error::Broken));
-    second.store.append(&entry(2)).unwrap();
+    let error = first.append(&[entry(1)], None).unwrap_err();
+    assert!(matches!(error, Error::Fenced { .. }), "{error}");
+    assert!(matches!(first.append(&[entry(1)], None).unwrap_err(), Error::Broken));
+    second.store.append(&[entry(2)], None).unwrap();
     drop(second);
     assert_eq!(KafkaStore::open(config).unwrap().entries, entries(3));
 }

@@ -7,10 +7,12 @@ mod mistakes;
 mod secrets;
 mod sequential;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use plimsoll::config::{self, Audit, Column, Config, Of, Source};
+use plimsoll::app::wiring;
+use plimsoll::config::{self, Audit, Column, Config, Of, Role, Source};
 use plimsoll::domain::Bound;
 
 /// The smallest whole file.
@@ -72,9 +74,36 @@ fn the_smallest_file_gets_every_default() {
     assert_eq!(config.models[0].pane, Duration::from_secs(60));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.warnings, []);
+    assert_eq!(config.roles, BTreeSet::from(Role::ALL));
     assert!(config.require_model("credit").is_ok());
     let unknown = config.require_model("cerdit").unwrap_err().to_string();
     assert_eq!(unknown, "models: there is no model `cerdit`; did you mean `credit`?");
+}
+
+#[test]
+fn what_the_roles_share_has_names_that_follow_from_the_configuration() {
+    let defaults = parse(&format!("kafka: {{brokers: \"k:1\"}}\n{SMALL}")).unwrap();
+    let kafka = defaults.require_kafka().unwrap();
+    assert_eq!(
+        kafka.exchange,
+        config::Exchange {
+            prefix: "plimsoll".into(),
+            partitions: 8,
+            replication_factor: None,
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    );
+    assert_eq!((kafka.instance.as_deref(), kafka.max_lag), (None, 10_000));
+    let text = format!(
+        "roles: [act, evaluate]\nkafka: {{brokers: \"k:1\", group: g, instance: pod-0, exchange: {{prefix: a.b}}}}\n{SMALL}"
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.roles, BTreeSet::from([Role::Evaluate, Role::Act]));
+    let kafka = config.require_kafka().unwrap();
+    assert_eq!(kafka.exchange.topics(), ["a.b.partials", "a.b.state", "a.b.decisions", "a.b.control"]);
+    assert_eq!(Role::ALL.map(|role| kafka.group_of(role)), ["g", "g.evaluate", "g.act"]);
+    let instance = wiring::instance(kafka).unwrap();
+    assert_eq!(wiring::transactional_id(kafka, Role::Evaluate, &instance), "g.evaluate.pod-0");
 }
 
 #[test]

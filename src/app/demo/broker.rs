@@ -21,6 +21,17 @@ use crate::domain::EventTime;
 
 /// Records that may wait to be read: the mock cluster forgets what is beyond 5 MiB a partition.
 const BACKLOG: u64 = 30_000;
+/// plimsoll's own topics, which the mock cluster makes for nobody: a partition each, as the demo's
+/// configuration says.
+const OWN_TOPICS: [&str; 7] = [
+    "plimsoll.partials",
+    "plimsoll.state",
+    "plimsoll.decisions",
+    "plimsoll.control",
+    "plimsoll.audit",
+    "plimsoll.dead-letter",
+    "plimsoll.findings",
+];
 /// Pause between two looks at the clock.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -74,7 +85,7 @@ pub(super) fn play(
 ) -> anyhow::Result<()> {
     let cluster = MockCluster::new(1).context("cannot start the in-process broker")?;
     cluster.create_topic(TOPIC, scenario.partitions, 1).context("cannot make the demo's topic")?;
-    for topic in ["plimsoll.audit", "plimsoll.dead-letter", "plimsoll.findings"] {
+    for topic in OWN_TOPICS {
         cluster.create_topic(topic, 1, 1).with_context(|| format!("cannot make the topic {topic}"))?;
     }
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()

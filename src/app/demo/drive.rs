@@ -128,7 +128,7 @@ fn show(
     std::thread::scope(|scope| {
         let _end = EndAll { stage, stop };
         let engine = std::thread::Builder::new().name("plimsoll-engine".to_owned());
-        let engine = engine.spawn_scoped(scope, || daemon.serve())?;
+        let engine = engine.spawn_scoped(scope, || daemon.serve_alone())?;
         let mut watcher = Watcher::new(options, scenario, start, daemon)?;
         watcher.wait_for_input(daemon, stop, || engine.is_finished())?;
         stage.begin.store(true, Ordering::Relaxed);

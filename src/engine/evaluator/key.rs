@@ -117,6 +117,13 @@ impl KeyState {
         (self.paid, self.next_step, self.rested) = (false, None, None);
     }
 
+    /// Bytes held: counts, sums of windows, detectors.
+    pub(super) fn size(&self) -> usize {
+        let panes: usize = self.panes.values().map(Summary::size).sum();
+        let windows: usize = self.windows.values().map(|window| window.sum().size()).sum();
+        panes + windows + self.detectors.size()
+    }
+
     /// Rows counted since its first.
     pub(super) fn rows(&self) -> u64 {
         self.past_rows + self.panes.values().map(|pane| pane.rows).sum::<u64>()

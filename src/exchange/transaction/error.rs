@@ -146,3 +146,23 @@ pub(super) fn code_of(error: &KafkaError) -> RDKafkaErrorCode {
         other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
     }
 }
+
+/// Whether the client is of no use any more.
+pub(super) fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
+        || code_of(error) == RDKafkaErrorCode::Fatal
+}
+
+/// Whether the same call may be made again, to go on with what it began.
+pub(super) fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        KafkaError::Flush(code) => *code == RDKafkaErrorCode::OperationTimedOut,
+        _ => false,
+    }
+}
+
+/// Whether the transaction can only be aborted.
+pub(super) fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}

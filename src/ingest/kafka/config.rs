@@ -3,6 +3,7 @@
 //! what reading with manual commits needs.
 
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -65,6 +66,16 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
+    /// How long the group waits for a member that says nothing.
+    ///
+    /// Fails as `to_client_config` does.
+    pub fn session_timeout(&self) -> Result<Duration, Error> {
+        let config = self.to_client_config()?.create_native_config().map_err(Error::from_client)?;
+        // With the newer group protocol the broker alone knows; its default is 45 s.
+        let millis = config.get("session.timeout.ms").ok().and_then(|millis| millis.parse().ok());
+        Ok(Duration::from_millis(millis.unwrap_or(45_000)))
+    }
+
     /// The consumer's whole configuration, checked by librdkafka; nothing is connected.
     ///
     /// Fails on an unknown property, a value that librdkafka does not take, or a property that the

@@ -105,11 +105,16 @@ impl KafkaSource {
         })
     }
 
-    /// How this member stands in its group now; none before it has joined. Whoever commits offsets
-    /// for it in a transaction shows this, and asks for it anew each time: a commit of a member
-    /// that has been replaced is refused.
+    /// How this member stands in its group now; none before it has joined, and none while partitions
+    /// were taken from it and polling has not told so yet. Whoever commits offsets for it in a
+    /// transaction shows this, and asks for it anew each time: a commit of a member that has been
+    /// replaced is refused.
     pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+        let metadata = self.consumer.group_metadata()?;
+        // A member that was thrown out forgets who it was, and brokers take offsets of one who says
+        // nothing of itself. The thread that forgets is the one that has answered, and it notes the
+        // loss in the same breath, so asking in this order leaves no gap.
+        (!self.consumer.assignment_lost()).then_some(metadata)
     }
 
     /// Hands over no more records, of partitions that are assigned meanwhile too, until `resume`.
@@ -164,6 +169,11 @@ impl KafkaSource {
         }
         self.partitions = Some((Instant::now(), partitions.clone()));
         Ok(partitions)
+    }
+
+    /// Whether the group has given us an assignment, which may be empty.
+    pub fn joined(&self) -> bool {
+        self.joined
     }
 
     /// What went wrong since the source was made.

@@ -309,3 +309,86 @@ actions: [{name: back, kind: rollback}, {name: tell, kind: notify}]
         ]
     );
 }
+
+#[test]
+fn roles_are_known_and_listed_once() {
+    assert_lines(&errors(&format!("roles: []\n{SMALL}")), &["roles: must have at least 1 entry"]);
+    assert_lines(
+        &errors(&format!("roles: [observe, evaluat, observe]\n{SMALL}")),
+        &["roles[1]: `evaluat` is not allowed; did you mean `evaluate`?"],
+    );
+    assert_lines(
+        &errors(&format!("roles: [observe, act, observe]\n{SMALL}")),
+        &["roles[2]: `observe` is listed twice"],
+    );
+}
+
+#[test]
+fn the_exchange_can_be_made_on_kafka_or_is_refused() {
+    let kafka = |keys: &str| errors(&format!("kafka: {{brokers: \"k:1\", {keys}}}\n{SMALL}"));
+    assert_lines(
+        &kafka(
+            "instance: \"pod 0\", max_lag: 0, exchange: {partitions: 0, replication_factor: 33, retention: 59m}",
+        ),
+        &[
+            "kafka.exchange.partitions: must be at least 1",
+            "kafka.exchange.replication_factor: must be at most 32",
+            "kafka.max_lag: must be at least 1",
+        ],
+    );
+    let long = "i".repeat(201);
+    assert_lines(
+        &kafka(&format!("instance: {long}, exchange: {{partitions: 1001}}")),
+        &["kafka.exchange.partitions: must be at most 1000", "kafka.instance: must have at most 200 letters"],
+    );
+    assert_lines(
+        &kafka("instance: \"pod 0\", exchange: {prefix: pre/fix, retention: 59m}"),
+        &[
+            "kafka.exchange.prefix: `pre/fix` cannot begin the name of a Kafka topic: letters, digits, `.`, `_` and `-` only",
+            "kafka.exchange.retention: must be at least 1h",
+            "kafka.instance: `pod 0` may hold letters, digits, `-`, `_` and `.` only",
+        ],
+    );
+}
+
+#[test]
+fn no_topic_is_used_for_two_things() {
+    let kafka = |keys: &str| errors(&format!("kafka: {{brokers: \"k:1\", {keys}}}\n{SMALL}"));
+    assert_lines(
+        &kafka("dead_letter_topic: plimsoll.state, findings_topic: plimsoll.audit"),
+        &[
+            "audit.topic: `plimsoll.audit` is already used by kafka.findings_topic",
+            "kafka.dead_letter_topic: `plimsoll.state` is already used by kafka.exchange.prefix",
+        ],
+    );
+    let input = SMALL.replace("inference", "x.partials");
+    assert_lines(
+        &errors(&format!("kafka: {{brokers: \"k:1\", exchange: {{prefix: x}}}}\n{input}")),
+        &["kafka.exchange.prefix: `x.partials` is already used by topics[0]"],
+    );
+    assert_lines(
+        &kafka("findings_topic: plimsoll_state"),
+        &[
+            "kafka.findings_topic: `plimsoll_state` cannot be beside `plimsoll.state` of kafka.exchange.prefix: \
+           Kafka takes `.` and `_` in names of topics for the same",
+        ],
+    );
+}
+
+#[test]
+fn properties_that_would_undo_exactness_are_refused_with_the_reason() {
+    let text = format!(
+        "kafka: {{brokers: \"k:1\", properties: {{transactional.id: x, enable.idempotence: false, \
+         isolation.level: read_uncommitted, group.instance.id: x, enable.auto.commit: true}}}}\n{SMALL}"
+    );
+    assert_lines(
+        &errors(&text),
+        &[
+            "kafka.properties[\"enable.auto.commit\"]: is plimsoll's to set: its accounting of records rests on it",
+            "kafka.properties[\"enable.idempotence\"]: is plimsoll's to set: a message that is sent again must not be written twice",
+            "kafka.properties[\"group.instance.id\"]: is plimsoll's to set: static members keep their partitions after a stop until the session ends, and nobody reads them meanwhile",
+            "kafka.properties[\"isolation.level\"]: is plimsoll's to set: what an aborted transaction wrote must not be counted",
+            "kafka.properties[\"transactional.id\"]: is plimsoll's to set: it is made of `kafka.group`, the role and `kafka.instance`, so that a restart ends what was open",
+        ],
+    );
+}

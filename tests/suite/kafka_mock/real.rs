@@ -28,7 +28,12 @@ fn real(test: &str, partitions: i32) -> (ClientConfig, String) {
 }
 
 fn create(client: &ClientConfig, topic: &str, partitions: i32) {
-    let topic = Topic { name: topic.to_owned(), partitions: Some(partitions), retention: Retention::Forever };
+    let topic = Topic {
+        name: topic.to_owned(),
+        partitions: Some(partitions),
+        retention: Retention::Forever,
+        ..Topic::default()
+    };
     runtime().block_on(ensure(client, &[topic], true, PATIENCE)).unwrap();
 }
 
@@ -235,7 +240,7 @@ fn a_member_that_joins_takes_over_without_loss_and_a_commit_for_what_it_took_is_
 fn own_topics_are_made_once_and_a_missing_one_is_named() {
     let client = connect(&env("PLIMSOLL_TEST_KAFKA"));
     let name = format!("own-{}", std::process::id());
-    let wanted = |retention| [Topic { name: name.clone(), partitions: None, retention }];
+    let wanted = |retention| [Topic { name: name.clone(), retention, ..Topic::default() }];
     let make = |topics: &[Topic], create| runtime().block_on(ensure(&client, topics, create, PATIENCE));
     let missing = make(&wanted(Retention::Delete), false).unwrap_err().to_string();
     assert!(missing.contains(&name) && missing.contains("create_topics"), "{missing}");

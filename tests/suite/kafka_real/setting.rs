@@ -68,8 +68,12 @@ impl Setting {
         std::fs::create_dir_all(&folder).unwrap();
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", env("PLIMSOLL_TEST_KAFKA"));
-        let topic =
-            Topic { name: name.clone(), partitions: Some(PARTITIONS + 1), retention: Retention::Forever };
+        let topic = Topic {
+            name: name.clone(),
+            partitions: Some(PARTITIONS + 1),
+            retention: Retention::Forever,
+            ..Topic::default()
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(ensure(&client, &[topic], true, PATIENCE)).unwrap();
 
@@ -222,6 +226,7 @@ fn configuration(name: &str, connection: &str, url: &str) -> String {
 kafka:
   {connection}
   group: {name}
+  exchange: {{prefix: {name}, partitions: 4}}
   # A member that was killed holds up the group for as long as its session.
   properties: {{session.timeout.ms: 1500, heartbeat.interval.ms: 300}}
   dead_letter_topic: {name}.dead-letter
