@@ -31,3 +31,4 @@ mod simulate;
 mod stats;
 mod support;
 mod topics;
+mod wire;

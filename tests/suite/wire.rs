@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise, also in its helpers")]
 
 mod random;
+mod reading;
 mod values;
 
 use std::collections::BTreeMap;
