@@ -11,8 +11,8 @@ use criterion::Criterion;
 use plimsoll::app::compile::topics;
 use plimsoll::check::sequential::{Detectors, PaneOf, Starts};
 use plimsoll::config::{self, Config};
-use plimsoll::domain::{EventTime, ModelKey, Segment};
-use plimsoll::engine::{Evaluator, PaneDelta, Progress};
+use plimsoll::domain::{Accounting, EventTime, ModelKey, Segment};
+use plimsoll::engine::{Evaluator, Offsets, PaneDelta, Progress, SourceProgress};
 use plimsoll::sketch::Summary;
 
 use super::model;
@@ -98,17 +98,29 @@ pub(super) fn benches(criterion: &mut Criterion) {
         let source = model::partition();
         let mut evaluator = Evaluator::new([Arc::clone(spec)]);
         evaluator.expect(source.clone());
-        let mut pane = EventTime::from_millis(0);
+        let (mut pane, mut next) = (EventTime::from_millis(0), 0);
         bencher.iter(|| {
+            let offsets = Offsets { from: next, to: next + ROWS as i64 };
+            next = offsets.to;
             evaluator.merge(PaneDelta {
                 source: source.clone(),
+                offsets,
                 key: key.clone(),
+                layout: spec.layout_id,
                 pane,
                 summary: summary.clone(),
             });
             pane = pane + PANE;
-            let partitions = vec![(source.clone(), Some(pane), false)];
-            evaluator.advance(&Progress { partitions, finished: false }).findings.len()
+            let reached = SourceProgress {
+                source: source.clone(),
+                offsets: Some(offsets),
+                watermark: Some(pane),
+                idle: false,
+                finished: false,
+                counted: Accounting::default(),
+                rejected: BTreeMap::new(),
+            };
+            evaluator.advance(&Progress { sources: vec![reached], ..Progress::default() }).findings.len()
         });
     });
     group.finish();

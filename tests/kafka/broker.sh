@@ -15,32 +15,12 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-lib=${KAFKA_BROKER_LIB:-$here/../../target/kafka-broker/lib}
+me=broker.sh
 user=plimsoll-test
 stranger=plimsoll-stranger
 password=throwaway
-
-say() { echo "broker.sh: $*" >&2; }
-fail() { say "$*"; exit 1; }
-
-need() { # command package
-  command -v "$1" >/dev/null && return
-  [ "$(id -u)" = 0 ] || fail "'$1' is missing; install the package $2"
-  say "installing $2"
-  apt-get -qq update >/dev/null && apt-get -qq install --no-install-recommends -y "$2" >/dev/null \
-    || fail "could not install $2"
-}
-
-jars() {
-  # The pom is copied beside the jars, so that a changed version fetches anew.
-  [ -e "$lib/pom.xml" ] && cmp -s "$lib/pom.xml" "$here/pom.xml" && return
-  need mvn maven
-  rm -rf "$lib" && mkdir -p "$lib"
-  say "fetching the broker's jars from Maven Central"
-  mvn -q -B -Dstyle.color=never -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$(cd "$lib" && pwd)" >&2 \
-    || fail "Maven could not fetch the jars"
-  cp "$here/pom.xml" "$lib/pom.xml"
-}
+# shellcheck source=tests/kafka/lib.sh
+. "$here/lib.sh"
 
 # Ports that were free a moment ago. Another process may take one before the broker does; start
 # then sees a broker that exits, and tries again with others.
@@ -121,24 +101,13 @@ LOG4J
 
 heap=(-Xms128m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true)
 
-# The process that listens on a loopback port, or nothing.
-listener_of() { # port
-  local inode pid
-  inode=$(awk -v port="$(printf '%04X' "$1")" \
-    '$4 == "0A" && $2 ~ (":" port "$") {print $10; exit}' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-  [ -n "$inode" ] || return 0
-  for pid in /proc/[0-9]*; do
-    if ls -l "$pid/fd" 2>/dev/null | grep -q "socket:\[$inode\]"; then echo "${pid#/proc/}"; return; fi
-  done
-}
-
 try_start() { # dir
   local dir=$1 plain tls controller pid i
   read -r plain tls controller <<<"$(free_ports 3)"
   rm -rf "$dir/data"
   configuration "$dir" "$plain" "$tls" "$controller" >"$dir/server.properties"
   java "${heap[@]}" -Dlog4j2.configurationFile="$dir/log4j2.xml" -cp "$lib/*" kafka.tools.StorageTool format \
-    --cluster-id "$(openssl rand -base64 16 | tr '+/' '-_' | cut -c1-22)" --config "$dir/server.properties" \
+    --cluster-id "$(cluster_id)" --config "$dir/server.properties" \
     --add-scram "SCRAM-SHA-512=[name=$user,password=$password]" \
     --add-scram "SCRAM-SHA-512=[name=$stranger,password=$password]" >"$dir/format.log" 2>&1 \
     || { cat "$dir/format.log" >&2; fail "the broker's storage could not be formatted"; }
@@ -189,8 +158,7 @@ stop() { # dir
   local file=$1/broker.pid pid i
   [ -e "$file" ] || return 0
   pid=$(<"$file")
-  # The id may have been given to another process since: only a broker of this folder is ours.
-  if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "kafka.Kafka $(cd "$1" && pwd)/server.properties"; then
+  if is_broker "$pid" "$(cd "$1" && pwd)/server.properties"; then
     kill "$pid"
     for ((i = 0; i < 80; i++)); do kill -0 "$pid" 2>/dev/null || break; sleep 0.25; done
     kill -9 "$pid" 2>/dev/null && say "the broker had to be killed"

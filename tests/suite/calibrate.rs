@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use plimsoll::app::calibrate::{Input, Options, Report, apply, calibrate};
 use plimsoll::app::compile::{file_limits, topics};
-use plimsoll::app::pipeline::Pipeline;
+use plimsoll::app::pipeline::{Counting, Pipeline};
 use plimsoll::check::sequential::{Slot, slots};
 use plimsoll::config::Config;
 use plimsoll::domain::{EventTime, Metric, SourcePartition};
@@ -126,10 +126,10 @@ fn calibrated(spec: &ModelSpec, calibration: &Calibration, pane: Duration) -> Ve
 fn alarms(config: &Config, slots: &[Slot], rows: &[Value]) -> BTreeMap<String, usize> {
     let mut without = config.clone();
     without.models[0].calibration = None;
-    let mut pipeline = Pipeline::new(topics(&without, &BTreeMap::new()).unwrap(), file_limits(config));
+    let mut counting = Counting::new(topics(&without, &BTreeMap::new()).unwrap(), file_limits(config));
     let partition = SourcePartition::new("t", 0);
     let assigned = Assigned { partition: partition.clone(), offset: None, metadata: None };
-    pipeline.handle(SourceEvent::Assigned(vec![assigned]), START, &mut |_, why| panic!("{why:?}"));
+    counting.handle(SourceEvent::Assigned(vec![assigned]), START, &mut |_, why| panic!("{why:?}"));
     for (offset, row) in rows.iter().enumerate() {
         let value = row.to_string();
         let record = RawRecord {
@@ -140,10 +140,10 @@ fn alarms(config: &Config, slots: &[Slot], rows: &[Value]) -> BTreeMap<String, u
             headers: &[],
         };
         let now = row["at"].as_i64().unwrap();
-        pipeline.handle(SourceEvent::Record(record), now, &mut |_, why| panic!("{why:?}"));
+        counting.handle(SourceEvent::Record(record), now, &mut |_, why| panic!("{why:?}"));
     }
     let mut panes: BTreeMap<EventTime, Summary> = BTreeMap::new();
-    for delta in pipeline.counted(START).0 {
+    for delta in counting.flush(START).deltas {
         match panes.get_mut(&delta.pane) {
             Some(summary) => summary.merge(&delta.summary),
             None => drop(panes.insert(delta.pane, delta.summary)),

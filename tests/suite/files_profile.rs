@@ -6,10 +6,9 @@ use std::fs;
 use std::sync::Arc;
 
 use plimsoll::app::compile::{self, read_profile, topics};
-use plimsoll::domain::SourcePartition;
-use plimsoll::domain::{EventTime, ModelKey};
+use plimsoll::domain::{Accounting, EventTime, ModelKey, SourcePartition};
 use plimsoll::engine::evaluator::Merged;
-use plimsoll::engine::{Evaluator, PaneDelta, Progress};
+use plimsoll::engine::{Evaluator, Offsets, PaneDelta, Progress, SourceProgress};
 use plimsoll::profile::{Error, Profile};
 use serde_json::{Value, json};
 
@@ -183,6 +182,8 @@ fn a_new_reference_has_a_new_hash_and_its_windows_do_not_mix_with_the_old_ones()
     let start = EventTime::from_millis(1_700_006_400_000);
     let delta = |world: &World, key: ModelKey| PaneDelta {
         source: source.clone(),
+        offsets: Offsets { from: 0, to: 1 },
+        layout: world.spec.layout_id,
         key,
         pane: start,
         summary: world.count(&rows(50.0)),
@@ -190,7 +191,19 @@ fn a_new_reference_has_a_new_hash_and_its_windows_do_not_mix_with_the_old_ones()
     let mut evaluator = Evaluator::new([Arc::clone(&new.spec)]);
     assert_eq!(evaluator.merge(delta(&old, old.key())), Merged::Foreign, "counted on the old cells");
     assert_eq!(evaluator.merge(delta(&new, new.key())), Merged::Counted);
-    let evaluated = evaluator.advance(&Progress { partitions: Vec::new(), finished: true });
+    evaluator.expect(source.clone());
+    let ended = SourceProgress {
+        source: source.clone(),
+        offsets: Some(Offsets { from: 0, to: 1 }),
+        watermark: Some(start),
+        idle: true,
+        finished: true,
+        counted: Accounting::default(),
+        rejected: BTreeMap::new(),
+    };
+    let evaluated = evaluator.advance(&Progress { sources: vec![ended], ..Progress::default() });
+    assert_eq!(evaluated.faults, []);
+    assert!(evaluator.intake().faults().foreign_rows > 0, "what was refused is not hidden");
     assert!(!evaluated.findings.is_empty());
     for finding in &evaluated.findings {
         assert_eq!(finding.reference, new.spec.profile_hash());

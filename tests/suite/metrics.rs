@@ -133,9 +133,19 @@ pub(super) fn view() -> View {
             watermark: Some(EventTime::from_millis(END - 30_000)),
             idle: false,
         }],
+        exchange: Vec::new(),
+        model_bytes: Default::default(),
         accounting: [(
             Arc::from("inference"),
-            Accounting { records: 10_000, used: 9_980, late: 8, rejected: 12, rows: 9_988, late_rows: 8 },
+            Accounting {
+                records: 10_000,
+                used: 9_980,
+                late: 8,
+                rejected: 12,
+                rows: 9_988,
+                late_rows: 8,
+                lost: 0,
+            },
         )]
         .into(),
         rejected: [((Arc::from("inference"), RejectReason::InvalidJson), 12)].into(),

@@ -1,10 +1,11 @@
 //! What detectors cost with two hundred features: bytes of state, and processor time of a pane.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll::check::sequential::{Detectors, PaneOf, Starts};
-use plimsoll::domain::{EventTime, SourcePartition};
-use plimsoll::engine::{Evaluator, PaneDelta, Progress};
+use plimsoll::domain::{Accounting, EventTime, SourcePartition};
+use plimsoll::engine::{Evaluator, Offsets, PaneDelta, Progress, SourceProgress};
 use serde_json::{Value, json};
 
 use crate::checks::world::World;
@@ -95,12 +96,27 @@ fn two_hundred_features_take_two_kilobytes_each_and_a_pane_a_few_milliseconds() 
     let mut findings = 0;
     let before = thread_time().unwrap();
     for number in 0..20 {
+        let offsets = Offsets { from: i64::from(number) * 500, to: i64::from(number + 1) * 500 };
         let pane_start = EventTime::from_millis(0) + PANE * number;
-        let delta =
-            PaneDelta { source: source.clone(), key: world.key(), pane: pane_start, summary: pane.clone() };
+        let delta = PaneDelta {
+            source: source.clone(),
+            offsets,
+            key: world.key(),
+            layout: spec.layout_id,
+            pane: pane_start,
+            summary: pane.clone(),
+        };
         evaluator.merge(delta);
-        let progress =
-            Progress { partitions: vec![(source.clone(), Some(pane_start + PANE), false)], finished: false };
+        let reached = SourceProgress {
+            source: source.clone(),
+            offsets: Some(offsets),
+            watermark: Some(pane_start + PANE),
+            idle: false,
+            finished: false,
+            counted: Accounting::default(),
+            rejected: BTreeMap::new(),
+        };
+        let progress = Progress { sources: vec![reached], ..Progress::default() };
         findings += evaluator.advance(&progress).findings.len();
     }
     println!("{:?} a pane with its windows and findings", (thread_time().unwrap() - before) / 20);

@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use plimsoll::domain::{DecisionKind, EventTime, Finding, ModelKey, SourcePartition};
+use plimsoll::domain::{DecisionKind, EventTime, Finding, ModelKey, Segment, SourcePartition};
 use plimsoll::engine::evaluator::Merged;
+use plimsoll::engine::observer::Flushed;
 use plimsoll::engine::{Evaluator, ModelSpec, Observer, PaneDelta, Progress, ResumePoint};
 use plimsoll::record::{BatchBuilder, Cell};
 use plimsoll::sketch::Summary;
@@ -224,8 +225,9 @@ struct Run<'a> {
     /// Per partition, rows read by its observer and not yet counted.
     builders: Vec<BatchBuilder>,
     next: Vec<usize>,
-    /// What travels with each partition: stored in the transaction that hands its counts on.
-    stored: Vec<Option<ResumePoint>>,
+    /// What travels with each partition, and its offset: stored in the transaction that hands its
+    /// counts on.
+    stored: Vec<Option<(i64, ResumePoint)>>,
     evaluator: Evaluator,
     panes: BTreeMap<(ModelKey, EventTime), Summary>,
     late: usize,
@@ -266,19 +268,19 @@ impl<'a> Run<'a> {
     /// A partition begins at an observer where its last transaction left it.
     fn assign(&mut self, number: usize, owner: usize) {
         let stored = self.stored[number].as_ref();
-        let offset = stored.map(|point| point.position);
+        let offset = stored.map(|(offset, _)| *offset);
         self.next[number] = offset.unwrap_or(0) as usize;
         self.builders[number] = BatchBuilder::new(Arc::clone(&self.spec.schema));
         self.owners[number] = owner;
         let observer = &mut self.observers[owner];
-        observer.assign(partition(number), LATENESS, IDLE_AFTER, offset, stored, self.now);
+        let point = stored.map(|(_, point)| point);
+        observer.assign(partition(number), LATENESS, IDLE_AFTER, offset, point, self.now);
     }
 
     fn shift(&mut self, Move { partition: number, to, crash, .. }: &Move) {
         let from = self.owners[*number];
         if *crash {
             self.observers[from] = Observer::default();
-            self.observers[from].closed(self.evaluator.given_out_until());
             let lost: Vec<usize> = (0..PARTITIONS).filter(|it| self.owners[*it] == from).collect();
             for other in lost {
                 self.assign(other, if other == *number { *to } else { from });
@@ -301,7 +303,7 @@ impl<'a> Run<'a> {
                 break;
             }
             observer.read(&source, offset as i64, self.now);
-            if observer.admit(&source, offset as i64, *time) {
+            if observer.admit(&source, *time) {
                 self.builders[number].append(*time, None, row.version, row.cells(self.spec));
             } else {
                 self.late += 1;
@@ -320,20 +322,13 @@ impl<'a> Run<'a> {
             let batch = self.builders[number].finish();
             self.observers[index].count(&partition(number), self.spec, &batch);
         }
-        let (deltas, progress) = self.observers[index].flush(self.now);
-        self.slept |= progress.partitions.iter().any(|(it, _, idle)| *idle && *it == partition(SLEEPER));
-        for (source, state) in self.observers[index].partitions() {
-            let Some(position) = state.position else { continue };
-            self.stored[source.partition as usize] = Some(ResumePoint {
-                v: ResumePoint::VERSION,
-                watermark: state.watermark,
-                position,
-                given_out_until: None,
-                complete_from: None,
-                read_at: Vec::new(),
-                woke: Vec::new(),
-            });
+        let Flushed { deltas, sources, resume } = self.observers[index].flush(self.now);
+        self.observers[index].settle(true);
+        self.slept |= sources.iter().any(|it| it.idle && it.source == partition(SLEEPER));
+        for (source, offset, point) in resume {
+            self.stored[source.partition as usize] = Some((offset, point));
         }
+        let progress = Progress { wall: self.now, sources, ..Progress::default() };
         for delta in deltas {
             if self.doubled {
                 self.merge(delta.clone());
@@ -345,11 +340,16 @@ impl<'a> Run<'a> {
 
     fn merge(&mut self, delta: PaneDelta) {
         let PaneDelta { key, pane, summary, .. } = delta.clone();
-        if self.evaluator.merge(delta) == Merged::Counted {
-            self.panes
-                .entry((key, pane))
-                .and_modify(|counted| counted.merge(&summary))
-                .or_insert_with(|| summary.clone());
+        match self.evaluator.merge(delta) {
+            Merged::Counted => {
+                self.panes
+                    .entry((key, pane))
+                    .and_modify(|counted| counted.merge(&summary))
+                    .or_insert_with(|| summary.clone());
+            }
+            Merged::Late if key.segment == Segment::All => self.late += summary.rows as usize,
+            Merged::Late => {}
+            other => panic!("{other:?}"),
         }
     }
 
@@ -360,8 +360,7 @@ impl<'a> Run<'a> {
         self.outcome
             .decisions
             .extend(evaluated.decisions.iter().map(|it| serde_json::to_string(it).unwrap()));
-        let closed = self.evaluator.given_out_until();
-        self.observers.iter_mut().for_each(|observer| observer.closed(closed));
+        assert_eq!(evaluated.faults, []);
     }
 
     /// One second of wall time.

@@ -158,6 +158,7 @@ pub(super) fn view() -> View {
             rejected: 540,
             rows: 1_079_460,
             late_rows: 460,
+            lost: 0,
         },
     );
     view.rejected.insert(("inference".into(), RejectReason::InvalidJson), 300);

@@ -232,7 +232,7 @@ fn summaries(
         let record = RawRecord { partition, offset: i as i64, key: None, value, headers: &[] };
         let decoded = decoder.decode(&record, i64::MAX / 2).unwrap();
         observer.read(partition, i as i64, 0);
-        assert!(observer.admit(partition, i as i64, decoded.times()[0]));
+        assert!(observer.admit(partition, decoded.times()[0]));
         builders[number].append_identified(
             decoded.times()[0],
             None,
@@ -249,7 +249,7 @@ fn summaries(
         watchers[number % observers].count(&partitions[number], model, &builder.finish());
     }
     for observer in watchers.iter_mut().rev() {
-        for delta in observer.flush(0).0 {
+        for delta in observer.flush(0).deltas {
             let pane = (delta.key, delta.pane);
             merged.entry(pane).or_insert_with(|| Summary::new(&model.layout)).merge(&delta.summary);
         }

@@ -23,8 +23,6 @@ use super::{PATIENCE, env};
 /// A message of one of plimsoll's own topics.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
-    /// Partition and offset.
-    pub(super) at: (i32, i64),
     pub(super) value: String,
     pub(super) headers: BTreeMap<String, String>,
 }
@@ -143,7 +141,6 @@ impl Setting {
                     let headers = message.headers().map(|headers| headers.iter().collect::<Vec<_>>());
                     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                     told.push(Told {
-                        at: (message.partition(), message.offset()),
                         value: text(message.payload().unwrap_or_default()),
                         headers: headers
                             .into_iter()

@@ -1,0 +1,3 @@
+//! The exchange between observers and evaluators.
+
+pub(crate) mod store;

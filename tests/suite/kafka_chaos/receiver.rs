@@ -1,0 +1,92 @@
+//! A receiver of webhooks on loopback that remembers every call with its key. It can hold its answers
+//! back, so that a call is begun and not ended.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// What requests are signed with.
+pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// A held answer is looked at again after this.
+const TICK: Duration = Duration::from_millis(20);
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// Its key: the same in every attempt at the same action.
+    pub(super) key: String,
+    pub(super) body: Value,
+    pub(super) at: Instant,
+}
+
+/// The receiver. It lives as long as the test process.
+#[derive(Clone, Debug)]
+pub(super) struct Receiver {
+    address: SocketAddr,
+    calls: Arc<Mutex<Vec<Call>>>,
+    held: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    pub(super) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let receiver = Self { address, calls: Arc::default(), held: Arc::default() };
+        let shared = receiver.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                std::thread::spawn(move || shared.answer(stream));
+            }
+        });
+        receiver
+    }
+
+    /// Its address, different for each receiver.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/rollback", self.address)
+    }
+
+    /// Holds answers back, or lets them go.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
+    }
+
+    /// All calls so far, in order of their arrival.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        // A caller that was killed leaves half a request, which counts for nothing.
+        let Some(call) = take(&stream) else { return };
+        self.calls.lock().unwrap().push(call);
+        while self.held.load(Ordering::SeqCst) {
+            std::thread::sleep(TICK);
+        }
+        let _gone = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+    }
+}
+
+fn take(stream: &TcpStream) -> Option<Call> {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut headers = BTreeMap::new();
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_lowercase(), value.to_owned());
+    }
+    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    let key = headers.get("webhook-id")?.clone();
+    Some(Call { key, body: serde_json::from_slice(&body).ok()?, at: Instant::now() })
+}
