@@ -33,3 +33,4 @@ mod simulate;
 mod stats;
 mod support;
 mod topics;
+mod wire;
