@@ -166,7 +166,7 @@ fn evidence(rule: Rule) -> Evidence {
     }
 }
 
-fn slot(log_m: &[Option<f64>], sequence: Value, alarm: Option<Rule>) -> Value {
+fn slot(log_m: &[Option<f64>], sequence: &Value, alarm: Option<Rule>) -> Value {
     json!({
         "detector": {"log_m": log_m, "panes": 5},
         "sequence": sequence,
@@ -192,9 +192,9 @@ pub(super) fn key_record() -> KeyRecord {
             }},
         ],
         "detectors": [
-            [1, slot(&[None, Some(-0.5), Some(1e300)], json!(null), Some(Rule::EDetector))],
-            [u64::MAX, slot(&[], sequence, Some(Rule::ConfidenceSequence))],
-            [3, slot(&[Some(0.0)], json!(null), None)],
+            [1, slot(&[None, Some(-0.5), Some(1e300)], &json!(null), Some(Rule::EDetector))],
+            [u64::MAX, slot(&[], &sequence, Some(Rule::ConfidenceSequence))],
+            [3, slot(&[Some(0.0)], &json!(null), None)],
         ],
         "paid": true,
         "past_rows": 123_456,
@@ -242,7 +242,7 @@ pub(super) fn wide_key(detectors: u64, bets: usize) -> KeyRecord {
     let state = |number: u64| {
         let log = |bet: usize| Some(bet as f64 / 7.0);
         let logs: Vec<Option<f64>> = (0..bets).map(log).collect();
-        (u64::MAX - number, serde_json::from_value(slot(&logs, json!(null), None)).unwrap())
+        (u64::MAX - number, serde_json::from_value(slot(&logs, &json!(null), None)).unwrap())
     };
     record.detectors = (0..detectors).map(state).collect();
     record
