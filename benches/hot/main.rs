@@ -2,13 +2,15 @@
 //! anew.
 //!
 //! `cargo bench --bench hot` times the stages with criterion; `cargo bench --bench hot -- end_to_end`
-//! replays a million records and prints records per CPU second and peak memory. Criterion measures
-//! wall time, so its figures want an idle machine; the end-to-end run counts CPU time.
+//! replays a million records and prints records per CPU second and peak memory, `-- exchange` prints
+//! what an evaluator's work grows with. Criterion measures wall time, so its figures want an idle
+//! machine; the last two count CPU time.
 
 mod counting;
 mod decoding;
 mod end_to_end;
 mod evaluating;
+mod exchange;
 mod model;
 mod process;
 mod rows;
@@ -25,6 +27,9 @@ fn main() {
     if filter.is_some_and(|filter| filter == end_to_end::NAME) {
         return end_to_end::run(rows);
     }
+    if filter.is_some_and(|filter| filter == exchange::NAME) {
+        return exchange::run(rows / 10);
+    }
     let mut criterion = Criterion::default().configure_from_args();
     decoding::benches(&mut criterion);
     counting::benches(&mut criterion);
@@ -34,5 +39,6 @@ fn main() {
     criterion.final_summary();
     if filter.is_none() && !arguments.iter().any(|argument| argument == "--list") {
         end_to_end::run(rows);
+        exchange::run(rows / 10);
     }
 }

@@ -1,6 +1,7 @@
 //! What the kernel says of this process. Linux only; elsewhere the figures are absent.
 
 use std::fs;
+use std::time::Duration;
 
 /// Clock ticks in a second, as `/proc` counts CPU time: `USER_HZ`, which is 100 on every Linux
 /// platform that this runs on (proc(5), `getconf CLK_TCK`).
@@ -13,6 +14,13 @@ pub(super) fn cpu_seconds() -> Option<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
     Some((ticks(11)? + ticks(12)?) / TICKS)
+}
+
+/// CPU time of this thread, in nanoseconds (`/proc/thread-self/schedstat`); 0 where nobody tells it.
+pub(super) fn thread_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// Largest resident memory since the start or the last `forget_peak`, in MiB.

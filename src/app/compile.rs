@@ -26,6 +26,7 @@ use crate::sketch::code::Coder;
 use crate::sketch::layout::ANOMALY;
 use crate::sketch::{AnomalyCoder, ColumnLayout, Layout};
 use crate::stats::forest;
+use crate::stats::stable_hash::StableHash;
 use crate::window::WindowSpec;
 
 /// Categories with a cell of their own, and groups or segment values that a profile takes from the
@@ -260,7 +261,7 @@ fn compile(
         coder,
         schema,
         profile,
-        layout_id: layout.id(),
+        layout_id: StableHash::new(layout.id()).word(model.pane.as_millis() as u64).finish(),
         layout,
         pane: model.pane,
         checks,

@@ -27,7 +27,8 @@ pub struct ModelSpec {
     pub profile: Option<Arc<Profile>>,
     /// What its cells mean.
     pub layout: Arc<Layout>,
-    /// A hash of the layout, for messages: counts on different layouts never merge.
+    /// A hash of the layout and of the width of a pane, for messages: counts on different layouts, or of
+    /// different spans, never merge.
     pub layout_id: u64,
     /// How its batches are counted on those cells.
     pub coder: Coder,

@@ -137,7 +137,13 @@ impl Evaluator {
     /// What has changed since the last call, by key; `position` is the next offset of the exchange's
     /// partition. Together with all earlier changes it is everything that the evaluator knows.
     pub fn changes(&mut self, position: i64) -> Vec<Change> {
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        for decision in &self.withdrawn {
+            // The end of an incident that was not said yet must be found again in its record.
+            if changed.keys.remove(&decision.key) {
+                self.changed.key(&decision.key);
+            }
+        }
         let marks = Marks {
             position,
             closed: self.closed_until(),
@@ -244,7 +250,9 @@ impl Evaluator {
         state.paid = record.paid;
         state.past_rows = record.past_rows;
         state.newest = record.newest;
-        state.next_step = record.next_step;
+        // On other panes the detectors begin with the first that is counted: the old ones are dropped, and
+        // where they ended, none of the new ones may begin.
+        state.next_step = record.next_step.filter(|_| record.layout == state.spec.layout_id);
         state.rested = record.rested;
         state.served_until = record.served_until;
         state.evaluated_until = record.evaluated_until;
