@@ -11,7 +11,7 @@ use plimsoll::app::act::Ended;
 use plimsoll::domain::{Decision, DecisionKind};
 use plimsoll::engine::actor::entry::{Body, Ended as Outcome};
 
-use world::{Process, SESSION, World, decision};
+use world::{Process, SESSION, SHORT_SESSION, World, decision};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -137,9 +137,9 @@ fn an_owner_that_is_not_confirmed_for_a_session_joins_anew() {
     world.state().owner = 1;
     world.state().unconfirmed = u32::MAX;
     let began = Instant::now();
-    let ended = Process::new(&world, 1).serve(runtime().handle()).unwrap();
+    let ended = Process::new(&world, 1).hurried().serve(runtime().handle()).unwrap();
     assert!(matches!(ended, Ended::Lost { acted: false, .. }), "{ended:?}");
-    assert!(began.elapsed() >= SESSION);
+    assert!(began.elapsed() >= SHORT_SESSION);
     let state = world.state();
     assert_eq!((state.log.len(), state.taken.len()), (0, 0));
 }
@@ -197,7 +197,7 @@ fn a_process_that_was_paused_before_its_call_does_not_make_it_before_it_has_aske
     let world =
         World::with(&[decisions().remove(0), decision(DecisionKind::Violated, "credit", "v2", &["back"])]);
     world.state().owner = 1;
-    let process = Process::new(&world, 1).ticking();
+    let process = Process::new(&world, 1);
     // Stopped, between the durable intent and the call, for longer than the proof counts.
     process.pause.store(SESSION.as_millis() as u64 / 2, Ordering::SeqCst);
     assert!(matches!(process.serve(runtime().handle()), Ok(Ended::Stopped)));

@@ -22,7 +22,10 @@ use plimsoll::telemetry::Telemetry;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
-pub(super) const SESSION: Duration = Duration::from_millis(400);
+/// Longer than a busy machine holds anything up.
+pub(super) const SESSION: Duration = Duration::from_secs(20);
+/// For what happens only after a session.
+pub(super) const SHORT_SESSION: Duration = Duration::from_millis(400);
 const NOW: i64 = 1_795_341_600_000;
 
 pub(super) fn decision(kind: DecisionKind, model: &str, version: &str, actions: &[&str]) -> Decision {
@@ -138,7 +141,7 @@ impl Process {
             readiness: Readiness::new([(ACT, "not joined yet")]),
             shown: Shown::default(),
             stop: Arc::default(),
-            clock: Arc::new(|| NOW),
+            clock: Arc::new(move || NOW + since.elapsed().as_millis() as i64),
             monotonic: {
                 let skew = Arc::clone(&skew);
                 Arc::new(move || skew.load(Ordering::SeqCst) + since.elapsed().as_millis() as u64)
@@ -163,10 +166,9 @@ impl Process {
         self
     }
 
-    /// One whose wall clock goes on, so that waits end.
-    pub(super) fn ticking(mut self) -> Self {
-        let since = Instant::now();
-        self.around.clock = Arc::new(move || NOW + since.elapsed().as_millis() as i64);
+    /// One of a group that waits for nobody.
+    pub(super) fn hurried(mut self) -> Self {
+        self.around.session_timeout = SHORT_SESSION;
         self
     }
 
