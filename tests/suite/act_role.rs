@@ -92,6 +92,7 @@ fn an_instance_without_the_decisions_is_ready_and_an_owner_only_after_it_has_rea
     let process = Process::new(&world, 1);
     assert!(!process.around.readiness.is_ready());
     std::thread::scope(|scope| {
+        let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
         until("the instance to stand by", || process.around.readiness.is_ready());
         assert!(!process.around.shown.owner());
@@ -151,11 +152,12 @@ fn an_owner_that_was_locked_out_writes_and_calls_no_more() {
     let runtime = runtime();
     let process = Process::new(&world, 1).endless();
     std::thread::scope(|scope| {
+        let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
         until("the first decision", || world.state().committed == Some(1));
         let mut state = world.state();
         state.writer = 2;
-        state.messages.extend(World::with(&decisions()[1..]).state().messages.drain(..));
+        state.messages.append(&mut World::with(&decisions()[1..]).state().messages);
         drop(state);
         let ended = served.join().unwrap().unwrap();
         assert!(matches!(ended, Ended::Lost { acted: true, .. }), "{ended:?}");
@@ -173,6 +175,7 @@ fn a_call_under_way_at_a_revocation_is_left_to_its_end_and_finished_by_the_next_
     let first = Process::new(&world, 1).endless();
     first.slow.store(300, Ordering::SeqCst);
     std::thread::scope(|scope| {
+        let _stop = first.stopped_at_last();
         let served = scope.spawn(|| first.serve(runtime.handle()));
         until("both calls", || world.state().taken.len() == 2);
         assert_eq!(first.around.shown.views().len(), 2);
@@ -215,6 +218,7 @@ fn a_call_under_way_when_the_process_stops_is_waited_for_and_recorded() {
     let process = Process::new(&world, 1).endless();
     process.slow.store(200, Ordering::SeqCst);
     std::thread::scope(|scope| {
+        let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
         until("both calls", || world.state().taken.len() == 2);
         process.around.stop.store(true, Ordering::SeqCst);

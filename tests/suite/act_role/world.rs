@@ -172,6 +172,11 @@ impl Process {
         self
     }
 
+    /// Stops the process when it is dropped, so that a test that fails does not wait for it.
+    pub(super) fn stopped_at_last(&self) -> Stopping {
+        Stopping(Arc::clone(&self.around.stop))
+    }
+
     /// Between any two of these the process may be killed.
     fn step(&self, state: &mut State) -> bool {
         if state.kill_at == Some(state.steps) {
@@ -207,6 +212,14 @@ impl Process {
         let opened = Opened { store: Log(self.clone()), entries, cut: None };
         let telemetry = self.around.telemetry.clone();
         Acting::take_over(config(), opened, executor, ends, telemetry, NOW, ownership)
+    }
+}
+
+pub(super) struct Stopping(Arc<AtomicBool>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -307,7 +320,7 @@ impl Store for Log {
         }
         if state.owner != process.number || state.unconfirmed > 0 {
             state.unconfirmed = state.unconfirmed.saturating_sub(1);
-            return Err(Error::NotOwner { topic, decisions: "decisions".to_owned(), source: None });
+            return Err(Error::NotOwner { decisions: "decisions".to_owned(), source: None });
         }
         for entry in entries {
             entry.follows(state.log.len() as u64).map_err(Error::Order)?;

@@ -161,7 +161,6 @@ fn a_writer_that_was_locked_out_says_so_and_moves_neither_the_log_nor_the_offset
     let mut second = KafkaStore::open(audit.clone()).unwrap();
     assert_eq!(second.entries, entries(1));
     for entries in [&[entry(1)][..], &[]] {
-        // Another that had nothing to add would be found out too.
         let error = first.append(entries, Some(&decisions.read(&source, 9))).unwrap_err();
         assert!(matches!(error, Error::Fenced { .. } | Error::Broken), "{}", chain(&error));
     }
