@@ -1,5 +1,6 @@
 //! The one integration test binary. Each module is a story about one part, told through public seams.
 
+mod act_role;
 mod actions;
 mod anomalies;
 mod audit_log;
