@@ -38,9 +38,7 @@ pub(super) fn begin(state: &mut State) {
     for kind in [GAP, OVERLAP, FOREIGN] {
         state.count(Id::ExchangeFaults, &[kind], 0);
     }
-    for id in
-        [Id::ExchangeGapOffsets, Id::ExchangeForeignRows, Id::UnreadableDecisions, Id::RestoredBytes]
-    {
+    for id in [Id::ExchangeGapOffsets, Id::ExchangeForeignRows, Id::UnreadableDecisions, Id::RestoredBytes] {
         state.count(id, &[], 0);
     }
     state.histogram(Id::RestoreDuration, &[], &RESTORE_LIMITS);
@@ -91,6 +89,13 @@ impl Telemetry {
         let state = self.events().lock();
         let roles = state.values.get(&Id::Role).into_iter().flat_map(BTreeMap::keys);
         roles.filter_map(|labels| labels.first().cloned()).collect()
+    }
+
+    /// Whether this instance owns the decisions; none where acting is not among the declared roles.
+    pub fn owns_decisions(&self) -> Option<bool> {
+        let state = self.events().lock();
+        let owner = state.values.get(&Id::Owner)?.get([ACT.to_owned(), "0".to_owned()].as_slice())?;
+        Some(*owner == Value::Count(1))
     }
 
     /// A transaction of `role` ended at wall time `unix_seconds`, after `took`, committed or not.

@@ -19,10 +19,7 @@ fn names_follow_the_naming_practice_of_prometheus() {
             let has = base.ends_with(&format!("_{}", suffix.name()));
             assert_eq!(has, *unit == suffix, "{name} and its unit");
         }
-        assert!(
-            !labels.contains(&"job") && !labels.contains(&"instance"),
-            "{name}: the scraper's labels"
-        );
+        assert!(!labels.contains(&"job") && !labels.contains(&"instance"), "{name}: the scraper's labels");
     }
 }
 
