@@ -65,8 +65,17 @@ impl Many {
         count as u64
     }
 
-    fn caught_up(&self) -> bool {
-        self.fleet.unread() == 0 && self.fleet.evaluated(&self.fleet.ends_of_exchange())
+    /// Waits until everything written so far is read and evaluated.
+    fn settle(&self, instances: &mut [&mut Instance]) {
+        wait_for("all to be read", WITHIN, || {
+            instances.iter_mut().for_each(|instance| instance.assert_lives());
+            self.fleet.unread() == 0
+        });
+        let ends = self.fleet.ends_of_exchange();
+        wait_for("all to be evaluated", WITHIN, || {
+            instances.iter_mut().for_each(|instance| instance.assert_lives());
+            self.fleet.evaluated(&ends)
+        });
     }
 }
 
@@ -103,9 +112,8 @@ fn real_models_a_thousand_of_them_on_one_evaluator() {
     let mut written = 0;
     for _ in 0..PANES {
         written += many.pane();
-        evaluator.assert_lives();
     }
-    wait_for("all to be evaluated", WITHIN, || many.caught_up());
+    many.settle(&mut [&mut evaluator]);
     let commits = transactions(&fleet.topic("state")) as f64;
     row("records", format!("{written}: {PANES} panes of a minute, {ROWS} rows of each model in each"));
     row("CPU of the observer", format!("{:.2} s", observer.cpu() - started));
@@ -172,7 +180,7 @@ fn real_models_a_thousand_of_them_on_one_evaluator() {
     while began.elapsed() < Duration::from_secs(60) && panes < 12 {
         many.pane();
         panes += 1;
-        wait_for("all to be evaluated", WITHIN, || many.caught_up());
+        many.settle(&mut [&mut evaluator]);
         std::thread::sleep(Duration::from_millis(500));
         left = shown(&evaluator.get("/metrics").unwrap());
         if left <= staying {
@@ -229,11 +237,7 @@ fn real_recovery_from_a_kill_with_the_state_of_a_thousand_models() {
     for _ in 0..PANES {
         many.pane();
     }
-    wait_for("all to be evaluated", WITHIN, || {
-        evaluator.assert_lives();
-        observer.assert_lives();
-        many.caught_up()
-    });
+    many.settle(&mut [&mut evaluator, &mut observer]);
     let state = size(&fleet.topic("state"));
     let (mut evaluators, mut observers, mut logs) = (Vec::new(), Vec::new(), Vec::new());
     for life in 1..=kills {
