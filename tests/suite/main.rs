@@ -21,6 +21,7 @@ mod floors;
 mod http;
 mod kafka_chaos;
 mod kafka_exchange;
+mod kafka_measure;
 mod kafka_mock;
 mod kafka_real;
 mod metrics;
