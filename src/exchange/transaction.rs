@@ -36,7 +36,11 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// taken notice of it would be mistaken for the next one.
 const FLOOR: Duration = Duration::from_millis(100);
 /// How long the group's coordinator may be asked to take offsets, before the transaction is aborted.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(20);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
+/// When even librdkafka has not come back by then, it never does: asked for offsets while the group's
+/// coordinator moves, it can wait for a connection that nobody makes any more, whatever its time limit
+/// (seen with 2.12.1 when a broker restarts). Only a new producer helps, which takes the id over.
+const OFFSETS_STUCK: Duration = Duration::from_secs(8);
 /// How long a dropped producer tries to end what it has open, so that readers need not wait for the
 /// broker to do so.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -86,6 +90,8 @@ enum Phase {
     /// blocks meanwhile, for as long as a silent broker pleases, so a thread of its own does it.
     Offsets {
         answer: Receiver<Answer>,
+        /// When they were given first.
+        since: Instant,
     },
     Committing,
     Aborting {
@@ -321,7 +327,7 @@ impl Transactor {
     fn step(&mut self, until: Instant) -> Result<Option<Finish>, Error> {
         match std::mem::replace(&mut self.phase, Phase::Dead) {
             Phase::Open { offsets } => self.drain(offsets, until).map(|()| None),
-            Phase::Offsets { answer } => self.await_offsets(answer, until).map(|()| None),
+            Phase::Offsets { answer, since } => self.await_offsets(answer, since, until).map(|()| None),
             Phase::Committing => self.commit(until),
             Phase::Aborting { reason, code } => self.roll_back(reason, code, until),
             phase @ (Phase::New | Phase::Idle | Phase::Dead) => {
@@ -362,13 +368,13 @@ impl Transactor {
             return Ok(());
         }
         self.phase = match offsets {
-            Some((list, group)) => self.send_offsets(list, group),
+            Some((list, group)) => self.send_offsets(list, group, Instant::now()),
             None => Phase::Committing,
         };
         Ok(())
     }
 
-    fn send_offsets(&self, list: TopicPartitionList, group: ConsumerGroupMetadata) -> Phase {
+    fn send_offsets(&self, list: TopicPartitionList, group: ConsumerGroupMetadata, since: Instant) -> Phase {
         let producer = self.producer.clone();
         let (sender, answer) = mpsc::channel();
         std::thread::spawn(move || {
@@ -376,15 +382,24 @@ impl Transactor {
             // Nobody listens any more where the transactor was dropped.
             drop(sender.send((result, list, group)));
         });
-        Phase::Offsets { answer }
+        Phase::Offsets { answer, since }
     }
 
-    fn await_offsets(&mut self, answer: Receiver<Answer>, until: Instant) -> Result<(), Error> {
+    fn await_offsets(
+        &mut self,
+        answer: Receiver<Answer>,
+        since: Instant,
+        until: Instant,
+    ) -> Result<(), Error> {
         let (result, list, group) = match answer.recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) if since.elapsed() >= OFFSETS_STUCK => {
+                // Its thread, and with it the client, stay behind until the broker answers after all.
+                return Err(Error::Stuck { id: self.id.clone(), seconds: since.elapsed().as_secs() });
+            }
             Err(RecvTimeoutError::Timeout) => {
-                self.phase = Phase::Offsets { answer };
+                self.phase = Phase::Offsets { answer, since };
                 return Ok(());
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -400,8 +415,9 @@ impl Transactor {
             return Err(self.die(code_of(&error), error.to_string()));
         }
         self.phase = if is_retriable(&error) {
+            tracing::debug!(id = self.id, %error, "the group's coordinator has not taken the offsets yet");
             std::thread::sleep(AGAIN);
-            self.send_offsets(list, group)
+            self.send_offsets(list, group, since)
         } else {
             self.aborting(&error)
         };

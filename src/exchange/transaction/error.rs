@@ -55,6 +55,14 @@ pub enum Error {
         /// Messages in the queue.
         waiting: i32,
     },
+    /// The client does not come back from handing offsets over, and is of no use any more.
+    #[error("the group's coordinator has not taken the offsets of the producer '{id}' for {seconds} s")]
+    Stuck {
+        /// The transactional id.
+        id: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// Calls in an order that makes no transaction; a mistake in this program.
     #[error("the producer with transactional id '{id}' cannot {doing} now")]
     Order {
