@@ -19,8 +19,9 @@ use super::error::ApiError;
 use super::filter::{Events, Findings};
 use super::readiness::Readiness;
 use super::status_page;
-use crate::domain::{Accounting, EventTime};
-use crate::engine::view::{ModelView, SourceView};
+use crate::domain::{Accounting, EventTime, SourcePartition};
+use crate::engine::evaluator::{FaultCounts, TurnedLate};
+use crate::engine::view::{ExchangeView, ModelView, SourceView};
 use crate::telemetry::{Format, Telemetry};
 
 #[derive(Clone)]
@@ -42,6 +43,7 @@ pub fn router(telemetry: Telemetry, readiness: Readiness, loopback_only: bool) -
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/actions", get(actions))
+        .route("/api/v1/exchange", get(exchange))
         .route("/api/v1/status", get(api_status))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -128,6 +130,43 @@ async fn actions(State(shared): State<Shared>, asked: Asked<Events>) -> Result<R
     Ok(Json(json!({ "actions": actions })).into_response())
 }
 
+/// One partition of the exchange, as its evaluator here sees it.
+#[derive(Serialize)]
+struct Held<'a> {
+    partition: i32,
+    position: i64,
+    watermark: Option<EventTime>,
+    wall: Option<EventTime>,
+    /// Why no window closes: source partitions that have not been heard of, or are the least in time.
+    holding: &'a [SourcePartition],
+    accounting: &'a BTreeMap<Arc<str>, Accounting>,
+    turned_late: &'a BTreeMap<Arc<str>, TurnedLate>,
+    faults: FaultCounts,
+}
+
+impl<'a> Held<'a> {
+    fn of(held: &'a ExchangeView) -> Self {
+        Self {
+            partition: held.partition,
+            position: held.position,
+            watermark: held.watermark,
+            wall: (held.wall > 0).then(|| EventTime::from_millis(held.wall)),
+            holding: &held.holding,
+            accounting: &held.accounting,
+            turned_late: &held.turned_late,
+            faults: held.faults,
+        }
+    }
+}
+
+async fn exchange(State(shared): State<Shared>) -> Response {
+    let view = shared.telemetry.view();
+    let partitions: Vec<Held<'_>> = view.exchange.iter().map(Held::of).collect();
+    let taken_at = EventTime::from_millis(view.taken_at);
+    let instance = shared.telemetry.instance();
+    Json(json!({ "taken_at": taken_at, "instance": instance, "partitions": partitions })).into_response()
+}
+
 /// A topic's accounting, its reasons, and whether it adds up.
 #[derive(Serialize)]
 struct Topic<'a> {
@@ -142,6 +181,10 @@ async fn api_status(State(shared): State<Shared>) -> Response {
     struct Status<'a> {
         version: &'a str,
         revision: &'a str,
+        instance: Option<String>,
+        roles: Vec<String>,
+        owns_decisions: Option<bool>,
+        exchange_partitions: Vec<i32>,
         taken_at: EventTime,
         watermark: Option<EventTime>,
         ready: bool,
@@ -159,6 +202,10 @@ async fn api_status(State(shared): State<Shared>) -> Response {
     Json(Status {
         version: shared.telemetry.version(),
         revision: shared.telemetry.revision(),
+        instance: shared.telemetry.instance(),
+        roles: shared.telemetry.roles(),
+        owns_decisions: shared.telemetry.owns_decisions(),
+        exchange_partitions: view.exchange.iter().map(|held| held.partition).collect(),
         taken_at: EventTime::from_millis(view.taken_at),
         watermark: view.watermark,
         ready: shared.readiness.is_ready(),
@@ -173,7 +220,13 @@ async fn api_status(State(shared): State<Shared>) -> Response {
 async fn status(State(shared): State<Shared>) -> Html<String> {
     let view = shared.telemetry.view();
     let decides = |model: &str, policy: &str| shared.telemetry.decides(model, policy);
-    Html(status_page::render(&view, shared.telemetry.version(), &shared.readiness.reasons(), &decides))
+    let about = status_page::About {
+        version: shared.telemetry.version(),
+        instance: shared.telemetry.instance(),
+        roles: shared.telemetry.roles(),
+        owns_decisions: shared.telemetry.owns_decisions(),
+    };
+    Html(status_page::render(&view, &about, &shared.readiness.reasons(), &decides))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! watched, which have left their bounds, and what was done. No script and no external file, so
 //! that it works on a closed network and under a strict content policy.
 
+mod exchange;
+
 use std::cmp::Reverse;
 use std::fmt::{Display, Write as _};
 
@@ -49,11 +51,21 @@ impl<T: Display> Display for Safe<T> {
     }
 }
 
+/// What the page says of the instance that shows it.
+pub(super) struct About<'a> {
+    pub(super) version: &'a str,
+    /// Its name; none where nothing joins it to others.
+    pub(super) instance: Option<String>,
+    pub(super) roles: Vec<String>,
+    /// Whether it acts or stands by; none where acting is not its role.
+    pub(super) owns_decisions: Option<bool>,
+}
+
 /// The whole document.
 /// `decides` says by what a policy of a model decides, where it is known.
 pub(super) fn render(
     view: &View,
-    version: &str,
+    about: &About<'_>,
     unmet: &[Reason],
     decides: &dyn Fn(&str, &str) -> Option<Decide>,
 ) -> String {
@@ -63,7 +75,8 @@ pub(super) fn render(
         "<meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"2\">",
     );
     put(&mut out, format_args!("<title>plimsoll</title><style>{STYLE}</style></head><body>"));
-    put(&mut out, format_args!("<h1>plimsoll <span class=\"dim\">{}</span></h1>", Safe(version)));
+    put(&mut out, format_args!("<h1>plimsoll <span class=\"dim\">{}</span></h1>", Safe(about.version)));
+    exchange::instance(&mut out, about, view);
     for Reason { condition, reason } in unmet {
         let (condition, reason) = (Safe(condition), Safe(reason));
         put(&mut out, format_args!("<p class=\"warn\">Not ready: {condition}: {reason}</p>"));
@@ -75,9 +88,11 @@ pub(super) fn render(
     decisions(&mut out, view);
     actions(&mut out, view);
     sources(&mut out, view);
+    exchange::partitions(&mut out, view);
     out.push_str(
         "<p class=\"dim\">This page renews itself every two seconds. <a href=\"/metrics\">/metrics</a> \
          <a href=\"/readyz\">/readyz</a> <a href=\"/api/v1/status\">/api/v1/status</a> \
+         <a href=\"/api/v1/exchange\">/api/v1/exchange</a> \
          <a href=\"/api/v1/models\">/api/v1/models</a> \
          <a href=\"/api/v1/findings?latest=true\">/api/v1/findings</a> \
          <a href=\"/api/v1/decisions\">/api/v1/decisions</a> \

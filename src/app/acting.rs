@@ -6,11 +6,13 @@
 //! decisions and proves the ownership of them, and calls begin only while that proof is fresh.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::sync::mpsc::Receiver;
 
-use super::act::Ownership;
+use super::act::{ACT, Ownership};
+use super::clock::now_millis;
 use crate::action::Executor;
 use crate::audit::{Consumed, Opened, Store};
 use crate::domain::{Decision, open_incidents};
@@ -237,7 +239,13 @@ impl Acting {
     fn append(&mut self) -> anyhow::Result<()> {
         let begun = self.ownership.as_ref().map(|ownership| ownership.lease().now());
         let consumed = self.ownership.as_ref().map(Ownership::consumed);
-        if let Err(error) = self.store.append(&self.entries, consumed) {
+        let began = Instant::now();
+        let appended = self.store.append(&self.entries, consumed);
+        if self.store.stores_offsets() {
+            let seconds = now_millis() as f64 / 1000.0;
+            self.telemetry.transaction(ACT, appended.is_ok(), began.elapsed(), seconds);
+        }
+        if let Err(error) = appended {
             self.telemetry.sink_error(Sink::Audit, SinkError::Unavailable);
             return Err(error).context("the audit log cannot be written, so nothing may be done");
         }

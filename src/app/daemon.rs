@@ -131,7 +131,10 @@ fn take<S: Source, K: Sink>(
                     let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
                     tracing::warn!(partitions = names.join(" "), "partitions were taken away");
                 }
-                SourceEvent::Lost { .. } | SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
+                SourceEvent::Lost { partition, from, to } => {
+                    around.telemetry.lost_records(&partition.topic, to.saturating_sub(*from));
+                }
+                SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
             }
             pipeline.handle(event, now, &mut |record, why| {
                 let letter = RejectedRecord {
@@ -187,6 +190,7 @@ fn evaluate<K: Sink>(
     let evaluated = pipeline.evaluate(now_millis());
     let took = began.elapsed();
     around.telemetry.stage_busy(Stage::Evaluate, took);
+    around.telemetry.evaluated(now_millis() as f64 / 1000.0);
     if evaluated.findings.is_empty() && evaluated.decisions.is_empty() {
         return Ok(());
     }

@@ -88,6 +88,7 @@ impl<'a> Daemon<'a> {
                 telemetry.declare_action(&policy.model, action);
             }
         }
+        telemetry.declare_roles(config.roles.iter().map(|role| role.name()));
         let readiness = Readiness::default();
         for role in &config.roles {
             readiness.unmet(role.name(), "not started yet");
@@ -123,6 +124,9 @@ impl<'a> Daemon<'a> {
         let instance = wiring::instance(self.kafka)?;
         let roles: Vec<Role> = self.start.config.roles.iter().copied().collect();
         let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        let own = wiring::role_topics(self.start.config);
+        let own = own.iter().map(|topic| topic.name.as_str());
+        self.telemetry.declare_exchange(&instance, self.kafka.exchange.partitions, own);
         tracing::info!(instance, group = self.kafka.group, roles = names.join(" "), "starting");
         let around = self.around();
         let ends: Ends = Ends::default();

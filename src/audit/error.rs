@@ -70,12 +70,8 @@ pub enum Error {
         source: KafkaError,
     },
     /// The consumer group does not count this process as the owner of what it consumed.
-    #[error(
-        "nothing was added to the audit topic {topic}, because the ownership of {decisions} is not certain"
-    )]
+    #[error("nothing was added to the audit log, because the ownership of {decisions} is not certain")]
     NotOwner {
-        /// The audit topic.
-        topic: String,
         /// The topic of the decisions.
         decisions: String,
         /// What the group said; none where the process is not in the group.

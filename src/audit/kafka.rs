@@ -170,10 +170,7 @@ impl KafkaStore {
         };
         match (source.as_ref().map_or(Kind::NotOwner, kind_of), consumed) {
             (Kind::NotOwner, Some(consumed)) => match self.producer.abort_transaction(PATIENCE) {
-                Ok(()) => {
-                    let (topic, decisions) = (self.config.topic.clone(), consumed.topic.to_string());
-                    Error::NotOwner { topic, decisions, source }
-                }
+                Ok(()) => Error::NotOwner { decisions: consumed.topic.to_string(), source },
                 Err(error) => self.told("take an entry back from", error),
             },
             _ => source.map_or_else(|| self.config.no_answer(ADD), |source| self.told(ADD, source)),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use key::{KeyState, detectors};
 
-pub use intake::{Fault, FaultCounts, Intake};
+pub use intake::{Fault, FaultCounts, Intake, TurnedLate};
 pub use state::{Change, KeyRecord, Marks, Record, StateKey};
 
 use super::message::{Message, PaneDelta, Progress};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::evaluator::FaultCounts;
+use super::evaluator::{FaultCounts, TurnedLate};
 use crate::domain::{
     Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
 };
@@ -159,8 +159,24 @@ pub struct ExchangeView {
     /// What became of all records since the beginning of the log, by topic; every partition of the
     /// exchange hears of all of them, but only of its own models' rows which came too late.
     pub accounting: BTreeMap<Arc<str>, Accounting>,
+    /// What this partition's evaluator moved from the used ones to the late ones among them, by topic.
+    pub turned_late: BTreeMap<Arc<str>, TurnedLate>,
     /// What was wrong with messages since the beginning of the log.
     pub faults: FaultCounts,
     /// The latest wall time of any observer, milliseconds since the epoch; 0 before the first.
     pub wall: i64,
+}
+
+impl ExchangeView {
+    /// What observers said became of all records: the same in every partition of the exchange.
+    pub fn committed(&self) -> BTreeMap<Arc<str>, Accounting> {
+        let mut committed = self.accounting.clone();
+        for (topic, turned) in &self.turned_late {
+            let counts = committed.entry(Arc::clone(topic)).or_default();
+            counts.used += turned.records;
+            counts.late = counts.late.saturating_sub(turned.records);
+            counts.late_rows = counts.late_rows.saturating_sub(turned.rows);
+        }
+        committed
+    }
 }

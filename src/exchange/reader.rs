@@ -264,6 +264,8 @@ fn partitions(consumer: &Reader, range: &Range<'_>) -> Result<Vec<i32>, Error> {
         None if all.is_empty() => Err(missing()),
         None => Ok(all),
         Some(partition) if all.contains(&partition) => Ok(vec![partition]),
-        Some(_) => Err(asked.refused(RDKafkaErrorCode::UnknownPartition)),
+        Some(partition) => {
+            Err(Error::NoPartition { topic: range.topic.to_owned(), partition, partitions: all.len() })
+        }
     }
 }

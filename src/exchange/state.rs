@@ -59,6 +59,16 @@ pub enum Error {
         /// The answer.
         code: RDKafkaErrorCode,
     },
+    /// The topic has no such partition.
+    #[error("{topic} has {partitions} partitions, the first of them 0, so {partition} is not there")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition that was asked for.
+        partition: i32,
+        /// How many there are.
+        partitions: usize,
+    },
     /// Reading was called off.
     #[error("reading {topic}/{partition} was called off")]
     Stopped {

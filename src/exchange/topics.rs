@@ -269,8 +269,13 @@ async fn settings(
         topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
     let answers = match admin.describe_configs(&asked, options).await {
         Ok(answers) => answers,
-        // A broker for tests and demonstrations, whose topics have no settings.
-        Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => return Ok(BTreeMap::new()),
+        // So answers a broker that knows no settings, such as the one of the demo: not at all.
+        Err(KafkaError::AdminOp(
+            RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::OperationTimedOut,
+        )) => {
+            tracing::info!("the broker does not tell the settings of topics, so they are not checked");
+            return Ok(BTreeMap::new());
+        }
         Err(error) => return Err(Error::Unreachable { reason: error.to_string(), code: code_of(&error) }),
     };
     let mut settings = BTreeMap::new();

@@ -166,6 +166,11 @@ impl Transactor {
         &self.id
     }
 
+    /// What it is doing, in a word or two.
+    pub fn phase(&self) -> &'static str {
+        self.phase.name()
+    }
+
     /// Takes the id: ends what its former holder had open, and locks that one out. To be done before
     /// its offsets are read. False where the broker has not answered in time; call again then.
     pub fn init(&mut self, timeout: Duration) -> Result<bool, Error> {

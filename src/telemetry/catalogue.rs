@@ -70,6 +70,8 @@ pub enum Series {
     PerPartition,
     /// A few for each action of a model.
     PerAction,
+    /// One for each model.
+    PerModel,
     /// One for each model version.
     PerVersion,
     /// A few for each check of a model version.
@@ -92,7 +94,7 @@ impl Series {
             Self::One => 1,
             Self::Fixed(count) => count,
             Self::PerMetric => 200,
-            Self::PerTopic | Self::PerAction | Self::PerVersion => 2_000,
+            Self::PerTopic | Self::PerAction | Self::PerModel | Self::PerVersion => 2_000,
             Self::PerPartition => 4_000,
             Self::PerCheck | Self::PerGroup => 5_000,
             Self::PerFeature | Self::PerSlot => 20_000,
@@ -107,6 +109,7 @@ impl Series {
             Self::PerTopic => "per topic",
             Self::PerPartition => "per partition",
             Self::PerAction => "per action",
+            Self::PerModel => "per model",
             Self::PerVersion => "per model version",
             Self::PerCheck => "per check",
             Self::PerFeature => "per feature",
@@ -217,6 +220,8 @@ catalogue! {
         Rows = "plimsoll_rows_total" Counter None [topic] Series::PerTopic;
         /// Rows that entered no pane because they were late.
         LateRows = "plimsoll_late_rows_total" Counter None [topic] Series::PerTopic;
+        /// Offsets that were gone before this instance could read them, because retention was faster; topics of the exchange included.
+        LostRecords = "plimsoll_lost_records_total" Counter None [topic] Series::PerTopic;
         /// Rejected records that were handed to the dead-letter topic.
         DeadLetters = "plimsoll_dead_letters_total" Counter None [topic] Series::PerTopic;
         /// Records between the position of the reader and the end of the partition.
@@ -227,7 +232,7 @@ catalogue! {
         WatermarkTimestamp = "plimsoll_watermark_timestamp_seconds" Gauge Seconds [topic partition] Series::PerPartition;
         /// Whether the partition is caught up and has been silent for the idle time; then windows do not wait for it.
         PartitionIdle = "plimsoll_partition_idle" Gauge None [topic partition] Series::PerPartition;
-        /// Rebalances of the consumer group, by kind.
+        /// Rebalances of the consumer groups of all roles, by kind.
         Rebalances = "plimsoll_rebalances_total" Counter None [kind] Series::Fixed(3);
     }
     "Pipeline" {
@@ -241,18 +246,66 @@ catalogue! {
         ViewTimestamp = "plimsoll_view_timestamp_seconds" Gauge Seconds [] Series::One;
         /// Panes held in memory, open and closed.
         Panes = "plimsoll_panes" Gauge None [] Series::One;
-        /// Memory that the counts held by the engine take, by kind.
-        StateBytes = "plimsoll_state_bytes" Gauge Bytes [kind] Series::Fixed(1);
-        /// Offset commits that the source confirmed.
+        /// Memory that the engine takes, by kind: counts of panes; all that is kept for models that are at rest, beyond those in plimsoll_model_state_bytes.
+        StateBytes = "plimsoll_state_bytes" Gauge Bytes [kind] Series::Fixed(2);
+        /// Commits of the observer that Kafka confirmed.
         Commits = "plimsoll_commits_total" Counter None [] Series::One;
-        /// Offset commits that failed.
+        /// Commits of the observer that failed.
         CommitFailures = "plimsoll_commit_failures_total" Counter None [] Series::One;
-        /// When the last offset commit was confirmed.
+        /// When the last commit of the observer was confirmed.
         CommitTimestamp = "plimsoll_commit_timestamp_seconds" Gauge Seconds [] Series::One;
         /// Findings given out.
         Findings = "plimsoll_findings_total" Counter None [] Series::One;
         /// Failed requests to what plimsoll writes to, by sink and type of error.
         SinkErrors = "plimsoll_sink_errors_total" Counter None [sink error_type] Series::Fixed(20);
+    }
+    "Exchange and instances" {
+        /// Roles of this instance: observe, evaluate, act; always 1.
+        Role = "plimsoll_role_info" Info None [role] Series::Fixed(3);
+        /// Whether this instance owns what only one may: 1 for each partition of the exchange that it evaluates; for the decisions (role act) 1 where it acts and 0 where it stands by.
+        Owner = "plimsoll_owner" Gauge None [role partition] Series::PerPartition;
+        /// Partitions of the exchange, as configured; plimsoll_owner of the role evaluate, summed over all instances, has to be as many.
+        ExchangePartitions = "plimsoll_exchange_partitions" Gauge None [] Series::One;
+        /// When this instance last evaluated what was due and committed what came of it; absent where it holds no partition.
+        LastEvaluation = "plimsoll_last_evaluation_timestamp_seconds" Gauge Seconds [] Series::One;
+        /// Kafka transactions by role and outcome: committed, or aborted, which is tried again.
+        Transactions = "plimsoll_transactions_total" Counter None [role outcome] Series::Fixed(6);
+        /// How long a Kafka transaction took, from its first message to its outcome.
+        TransactionDuration = "plimsoll_transaction_duration_seconds" Histogram Seconds [role] Series::Fixed(3);
+        /// When the role last committed a transaction.
+        TransactionLastCommit = "plimsoll_transaction_last_commit_timestamp_seconds" Gauge Seconds [role] Series::Fixed(3);
+        /// Messages that transactions of observer and evaluator committed to a topic.
+        ProducedMessages = "plimsoll_produced_messages_total" Counter None [topic] Series::PerTopic;
+        /// Bytes of the keys and values of those messages, before compression.
+        ProducedBytes = "plimsoll_produced_bytes_total" Counter Bytes [topic] Series::PerTopic;
+        /// Messages taken from the exchange by evaluators, those taken again after a restart included.
+        ExchangeMessages = "plimsoll_exchange_consumed_messages_total" Counter None [] Series::One;
+        /// Bytes of the values of those messages.
+        ExchangeBytes = "plimsoll_exchange_consumed_bytes_total" Counter Bytes [] Series::One;
+        /// Next offset that the evaluator of a partition takes.
+        ExchangePosition = "plimsoll_exchange_position" Gauge None [partition] Series::PerPartition;
+        /// Event time up to which windows of a partition's models have closed.
+        ExchangeWatermark = "plimsoll_exchange_watermark_timestamp_seconds" Gauge Seconds [partition] Series::PerPartition;
+        /// Latest wall time of any observer, as far as the messages of the partition tell.
+        ExchangeWall = "plimsoll_exchange_wall_timestamp_seconds" Gauge Seconds [partition] Series::PerPartition;
+        /// Source partitions that hold event time back: not heard of yet, or the least in event time; /api/v1/exchange names them.
+        ExchangeHolding = "plimsoll_exchange_holding_partitions" Gauge None [partition] Series::PerPartition;
+        /// Things in the exchange that must not be: gap, overlap, foreign; every evaluator hears of every gap and overlap by itself.
+        ExchangeFaults = "plimsoll_exchange_faults_total" Counter None [kind] Series::Fixed(3);
+        /// Source offsets in those gaps, whose counts never came.
+        ExchangeGapOffsets = "plimsoll_exchange_gap_offsets_total" Counter None [] Series::One;
+        /// Rows of counts that were refused because their model, profile or layout is not the configured one.
+        ExchangeForeignRows = "plimsoll_exchange_foreign_rows_total" Counter None [] Series::One;
+        /// Decisions that could not be read by the actor, and were passed over.
+        UnreadableDecisions = "plimsoll_unreadable_decisions_total" Counter None [] Series::One;
+        /// How long it took to take up a partition of the exchange from its state.
+        RestoreDuration = "plimsoll_restore_duration_seconds" Histogram Seconds [] Series::One;
+        /// Bytes of state that partitions were taken up from.
+        RestoredBytes = "plimsoll_restored_bytes_total" Counter Bytes [] Series::One;
+        /// Records since the exchange began, by class, as observers classified and committed them: used, late, rejected; and lost, which were never read. Only the owner of partition 0 shows it, and no restart loses any of it, so a sum over instances is the total.
+        LogRecords = "plimsoll_log_records" Gauge None [topic class] Series::PerTopic;
+        /// Of the used ones, those that turned out late because their pane had closed; each instance shows those of the partitions that it owns, so a sum over instances is the total.
+        LogTurnedLate = "plimsoll_log_turned_late_records" Gauge None [topic] Series::PerTopic;
     }
     "This page" {
         /// Series on this page, this one not included.
@@ -263,6 +316,8 @@ catalogue! {
     "Models and policies" {
         /// Rows that entered panes.
         ModelRecords = "plimsoll_model_records_total" Counter None [tenant model model_version] Series::PerVersion;
+        /// Bytes held for a model that is evaluated here: counts, windows and detectors of all its versions and segments.
+        ModelStateBytes = "plimsoll_model_state_bytes" Gauge Bytes [model] Series::PerModel;
         /// Event time of the newest row.
         ModelEventTimestamp = "plimsoll_model_event_timestamp_seconds" Gauge Seconds [tenant model model_version] Series::PerVersion;
         /// End of the newest window that was evaluated.
@@ -409,46 +464,4 @@ catalogue! {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn names_follow_the_naming_practice_of_prometheus() {
-        let mut seen = BTreeSet::new();
-        for id in Id::ALL {
-            let Spec { name, kind, unit, labels, .. } = id.spec();
-            assert!(seen.insert(name), "{name} is listed twice");
-            assert!(name.starts_with("plimsoll_") || name.starts_with("process_"), "{name}");
-            assert!(name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')), "{name}");
-            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
-            assert_eq!(name.ends_with("_info"), *kind == Kind::Info, "{name}");
-            let base = name.trim_end_matches("_total");
-            for suffix in [Unit::Seconds, Unit::Bytes, Unit::Ratio] {
-                let has = base.ends_with(&format!("_{}", suffix.name()));
-                assert_eq!(has, *unit == suffix, "{name} and its unit");
-            }
-            assert!(
-                !labels.contains(&"job") && !labels.contains(&"instance"),
-                "{name}: the scraper's labels"
-            );
-        }
-    }
-
-    #[test]
-    fn help_is_one_plain_line() {
-        for id in Id::ALL {
-            let help = id.spec().help();
-            assert!(help.len() > 15 && !help.contains(['\n', '\\', '"']), "{}: {help}", id.spec().name);
-        }
-    }
-
-    #[test]
-    fn stems_are_names_without_the_suffixes_that_the_encoder_adds() {
-        assert_eq!(Id::ConsumedBytes.spec().stem(), "plimsoll_consumed");
-        assert_eq!(Id::Build.spec().stem(), "plimsoll_build");
-        assert_eq!(Id::EventTimestamp.spec().stem(), "plimsoll_event_timestamp");
-        assert_eq!(Id::Panes.spec().stem(), "plimsoll_panes");
-    }
-}
+mod tests;

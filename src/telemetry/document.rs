@@ -17,6 +17,11 @@ This page is made from the catalogue in `src/telemetry/catalogue.rs`. To renew i
 - What cannot be computed is absent, never 0 or NaN; `plimsoll_check_findings{verdict=\"insufficient\"}` says so.
 - Counters start at 0 with the daemon. Those of the intake count what this instance has read, so a rebalance that takes
   a partition away may lower them, which Prometheus treats as a restart.
+- Two gauges are totals that no restart and no rebalance changes, because they come from the exchange's own log: what a sum over
+  instances of `plimsoll_log_records` and `plimsoll_log_turned_late_records` says. Every record that was read is used, late or
+  rejected there; those that turned late are among the used ones.
+- Event time and `plimsoll_owner` belong to the partition of the exchange that the label `partition` names, wherever it is held.
+- A model whose windows have all passed without a row leaves the page, its counters included.
 - `tenant` is written only where the log states an owner. A label with an empty value is not written.
 - Series are about whole models. Segments are in `GET /api/v1/findings`.
 - Series whose labels come from the log have a limit on each page. What is beyond is left out, those without a bound

@@ -3,6 +3,7 @@
 //! is born at 1 is invisible to `increase()`, and the alert on it would stay silent.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -125,21 +126,36 @@ const EVALUATION_LIMITS: [f64; 13] =
 #[derive(Debug)]
 pub(super) struct Events {
     state: Mutex<State>,
+    /// Messages taken from the exchange, and their bytes: reported one by one, so without the lock.
+    pub(super) taken: [AtomicU64; 2],
 }
 
-#[derive(Debug)]
-struct State {
-    values: BTreeMap<Id, BTreeMap<Labels, Value>>,
-    evaluations: Buckets,
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) values: BTreeMap<Id, BTreeMap<Labels, Value>>,
+    histograms: BTreeMap<Id, BTreeMap<Labels, Buckets>>,
+    /// The name of this instance.
+    pub(super) instance: Option<String>,
 }
 
 impl State {
+    /// The histogram of these labels, made with `limits` where it is not there yet.
+    pub(super) fn histogram(&mut self, id: Id, labels: &[&str], limits: &'static [f64]) -> &mut Buckets {
+        let key = labels.iter().map(|value| (*value).to_owned()).collect();
+        self.histograms.entry(id).or_default().entry(key).or_insert_with(|| Buckets::new(limits))
+    }
+
+    /// Sets a value that is not counted up.
+    pub(super) fn set(&mut self, id: Id, labels: &[&str], value: Value) {
+        *self.slot(id, labels, value) = value;
+    }
+
     fn slot(&mut self, id: Id, labels: &[&str], zero: Value) -> &mut Value {
         let key = labels.iter().map(|value| (*value).to_owned()).collect();
         self.values.entry(id).or_default().entry(key).or_insert(zero)
     }
 
-    fn count(&mut self, id: Id, labels: &[&str], more: u64) {
+    pub(super) fn count(&mut self, id: Id, labels: &[&str], more: u64) {
         if let Value::Count(count) = self.slot(id, labels, Value::Count(0)) {
             *count += more;
         }
@@ -148,10 +164,10 @@ impl State {
 
 impl Events {
     pub(super) fn new(version: &str, revision: &str) -> Self {
-        let evaluations =
-            Buckets { limits: &EVALUATION_LIMITS, counts: vec![0; EVALUATION_LIMITS.len()], sum: 0.0 };
-        let mut state = State { values: BTreeMap::new(), evaluations };
+        let mut state = State::default();
+        state.histogram(Id::EvaluationDuration, &[], &EVALUATION_LIMITS);
         state.count(Id::Build, &[version, revision], 1);
+        super::exchange::begin(&mut state);
         for id in [Id::Commits, Id::CommitFailures, Id::Findings] {
             state.count(id, &[], 0);
         }
@@ -171,10 +187,10 @@ impl Events {
                 state.count(Id::MetricSeriesDropped, &[id.spec().name], 0);
             }
         }
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), taken: Default::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Counters are whole after every statement, so a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,7 +208,15 @@ impl Events {
                 page.set(id, &labels, *value);
             }
         }
-        page.histogram(Id::EvaluationDuration, state.evaluations.clone());
+        for (&id, histograms) in &state.histograms {
+            for (labels, buckets) in histograms {
+                let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+                page.histogram(id, &labels, buckets.clone());
+            }
+        }
+        for (id, taken) in [Id::ExchangeMessages, Id::ExchangeBytes].into_iter().zip(&self.taken) {
+            page.set(id, &[], Value::Count(taken.load(Ordering::Relaxed)));
+        }
     }
 }
 
@@ -208,6 +232,7 @@ impl Telemetry {
                 Id::Rows,
                 Id::LateRows,
                 Id::DeadLetters,
+                Id::LostRecords,
             ] {
                 state.count(id, &[topic], 0);
             }
@@ -227,7 +252,7 @@ impl Telemetry {
     /// Names a policy of a model, so that its counters start at 0, and says by what it decides.
     pub fn declare_policy(&self, model: &str, policy: &str, decide: Decide) {
         let mut state = self.events().lock();
-        *state.slot(Id::Policy, &[model, policy, decide.name()], Value::Count(1)) = Value::Count(1);
+        state.set(Id::Policy, &[model, policy, decide.name()], Value::Count(1));
         drop(state);
         for kind in
             [DecisionKind::Qualified, DecisionKind::Violated, DecisionKind::Cleared, DecisionKind::Withdrawn]
@@ -293,27 +318,9 @@ impl Telemetry {
         }
         state.count(Id::Commits, &[], 1);
         if unix_seconds.is_finite() {
-            *state.slot(Id::CommitTimestamp, &[], Value::Number(0.0)) = Value::Number(unix_seconds);
+            state.set(Id::CommitTimestamp, &[], Value::Number(unix_seconds));
         }
     }
-
-    /// A transaction of `role` ended after `took`, committed or not.
-    pub fn transaction(&self, _role: &str, _committed: bool, _took: Duration) {}
-
-    /// Messages and bytes were committed to `topic`.
-    pub fn produced(&self, _topic: &str, _messages: u64, _bytes: u64) {}
-
-    /// Offsets of a source topic were gone before they were read.
-    pub fn lost_records(&self, _topic: &str, _offsets: i64) {}
-
-    /// A message of so many bytes was taken from the exchange.
-    pub fn exchange_message(&self, _bytes: u64) {}
-
-    /// Something was wrong with a message of the exchange.
-    pub fn exchange_fault(&self, _fault: &crate::engine::evaluator::Fault) {}
-
-    /// A partition of the exchange was restored from so many bytes.
-    pub fn restored(&self, _took: Duration, _bytes: u64) {}
 
     /// Rejected records of these topics were handed to the dead-letter topic, one each.
     pub fn dead_letters_of(&self, topics: impl Iterator<Item = std::sync::Arc<str>>) {
@@ -332,13 +339,8 @@ impl Telemetry {
 
     /// One evaluation of all windows that were due took this long.
     pub fn evaluation(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
         let mut state = self.events().lock();
-        let buckets = &mut state.evaluations;
-        // The last limit is infinite, so the position exists.
-        let index = buckets.limits.partition_point(|limit| *limit < seconds);
-        buckets.counts[index] += 1;
-        buckets.sum += seconds;
+        state.histogram(Id::EvaluationDuration, &[], &EVALUATION_LIMITS).observe(took.as_secs_f64());
     }
 
     /// `count` findings were given out.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::catalogue::Id;
 use super::current::current;
+use super::exchange;
 use super::findings;
 use super::page::{Page, Value};
 use crate::domain::{EventTime, ModelId, ModelKey, RejectReason, Segment, Tenant, Verdict, Version};
@@ -30,6 +31,7 @@ pub(super) fn collect(view: &View, page: &mut Page) {
     sources(view, page);
     accounting(view, page);
     engine(view, page);
+    exchange::collect(view, page);
     models(view, page);
     evaluations(view, page);
     findings::collect(&current(view), page);
@@ -41,7 +43,7 @@ pub(super) fn instant(time: EventTime) -> Option<f64> {
     (time != EventTime::MIN && time != EventTime::MAX).then(|| time.as_secs_f64())
 }
 
-fn show_instant(page: &mut Page, id: Id, labels: &[&str], time: Option<EventTime>) {
+pub(super) fn show_instant(page: &mut Page, id: Id, labels: &[&str], time: Option<EventTime>) {
     if let Some(seconds) = time.and_then(instant) {
         page.number(id, labels, seconds, true);
     }

@@ -9,6 +9,7 @@ pub mod catalogue;
 mod current;
 mod document;
 mod events;
+mod exchange;
 mod findings;
 mod from_view;
 pub mod logging;

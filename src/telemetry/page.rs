@@ -58,11 +58,31 @@ pub(super) struct Buckets {
     pub(super) sum: f64,
 }
 
+impl Buckets {
+    /// Without any observation.
+    pub(super) fn new(limits: &'static [f64]) -> Self {
+        Self { limits, counts: vec![0; limits.len()], sum: 0.0 }
+    }
+
+    /// Adds one.
+    pub(super) fn observe(&mut self, value: f64) {
+        // The last limit is infinite, so the position exists.
+        let index = self.limits.partition_point(|limit| *limit < value);
+        self.counts[index] += 1;
+        self.sum += value;
+    }
+
+    fn encode(&self, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        let pairs: Vec<(f64, u64)> = self.limits.iter().copied().zip(self.counts.iter().copied()).collect();
+        metric.encode_histogram::<NoLabelSet>(self.sum, self.counts.iter().sum(), &pairs, None)
+    }
+}
+
 /// What one page shows.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     samples: BTreeMap<Id, BTreeMap<Labels, Sample>>,
-    histograms: BTreeMap<Id, Buckets>,
+    histograms: BTreeMap<Id, BTreeMap<Labels, Buckets>>,
 }
 
 impl Page {
@@ -91,8 +111,8 @@ impl Page {
     }
 
     /// Shows a histogram.
-    pub(super) fn histogram(&mut self, id: Id, buckets: Buckets) {
-        self.histograms.insert(id, buckets);
+    pub(super) fn histogram(&mut self, id: Id, labels: &[&str], buckets: Buckets) {
+        self.histograms.entry(id).or_default().insert(checked(id, labels), buckets);
     }
 
     fn put(&mut self, id: Id, labels: &[&str], sample: Sample) {
@@ -121,7 +141,8 @@ impl Page {
 
     /// How many series the page has; a histogram has one for each bucket, its sum and its count.
     pub(super) fn series(&self) -> usize {
-        let histograms: usize = self.histograms.values().map(|buckets| buckets.counts.len() + 2).sum();
+        let histograms = self.histograms.values().flat_map(BTreeMap::values);
+        let histograms: usize = histograms.map(|buckets| buckets.counts.len() + 2).sum();
         self.samples.values().map(BTreeMap::len).sum::<usize>() + histograms
     }
 
@@ -130,17 +151,20 @@ impl Page {
         for &id in Id::ALL {
             let spec = id.spec();
             let unit = encoded_unit(spec.unit);
-            if let Some(buckets) = self.histograms.get(&id) {
+            if let Some(histograms) = self.histograms.get(&id) {
                 let mut metric = encoder.encode_descriptor(
                     spec.stem(),
                     spec.help(),
                     unit.as_ref(),
                     MetricType::Histogram,
                 )?;
-                let pairs: Vec<(f64, u64)> =
-                    buckets.limits.iter().copied().zip(buckets.counts.iter().copied()).collect();
-                let count = buckets.counts.iter().sum();
-                metric.encode_histogram::<NoLabelSet>(buckets.sum, count, &pairs, None)?;
+                for (labels, buckets) in histograms {
+                    if labels.is_empty() {
+                        buckets.encode(&mut metric)?;
+                    } else {
+                        buckets.encode(&mut metric.encode_family(&Named { spec, values: labels })?)?;
+                    }
+                }
             }
             let Some(samples) = self.samples.get(&id).filter(|samples| !samples.is_empty()) else {
                 continue;

@@ -1,6 +1,8 @@
 //! The audit log keeps what it was given, and refuses to be less than it was.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod real;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use plimsoll::audit::{Cut, Error, FileStore, KafkaConfig, KafkaStore, Store};
 use plimsoll::engine::actor::Entry;
 use plimsoll::engine::actor::entry::{self, Body};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::producer::DefaultProducerContext;
 
 fn entry(seq: u64) -> Entry {
     let about = BTreeMap::from([("n".to_owned(), seq.to_string())]);
@@ -199,63 +201,4 @@ fn client_properties_are_not_shown() {
     let config = KafkaConfig { properties, topic: "t".into(), create: false };
     let shown = format!("{config:?}");
     assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
-}
-
-/// A topic of its own on Apache Kafka, created by the store.
-fn real(name: &str) -> KafkaConfig {
-    let brokers = std::env::var("PLIMSOLL_TEST_KAFKA").expect("PLIMSOLL_TEST_KAFKA names a broker");
-    let properties = BTreeMap::from([("bootstrap.servers".to_owned(), brokers)]);
-    let topic = format!("plimsoll.audit.{name}.{}", std::process::id());
-    KafkaConfig { properties, topic, create: true }
-}
-
-#[test]
-#[ignore = "needs Apache Kafka at PLIMSOLL_TEST_KAFKA"]
-fn real_kafka_keeps_the_log_in_a_topic_that_the_store_creates() {
-    let config = real("kept");
-    let error = KafkaStore::open(KafkaConfig { create: false, ..config.clone() }).unwrap_err();
-    assert!(matches!(error, Error::NoTopic { .. }), "{error}");
-    let mut opened = KafkaStore::open(config.clone()).unwrap();
-    assert_eq!(opened.entries, []);
-    let began = std::time::Instant::now();
-    for seq in 0..50 {
-        opened.store.append(&[entry(seq)], None).unwrap();
-    }
-    eprintln!("50 entries took {:?}", began.elapsed());
-    drop(opened);
-    assert_eq!(KafkaStore::open(config).unwrap().entries, entries(50));
-}
-
-#[test]
-#[ignore = "needs Apache Kafka at PLIMSOLL_TEST_KAFKA"]
-fn real_kafka_locks_the_writer_before_out_and_drops_what_it_left_unfinished() {
-    let config = real("fenced");
-    let mut first = KafkaStore::open(config.clone()).unwrap().store;
-    first.append(&[entry(0)], None).unwrap();
-
-    // A writer that is stopped in the middle of an entry, and lives on.
-    let stopped: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &config.properties["bootstrap.servers"])
-        .set("transactional.id", &config.topic)
-        .create()
-        .unwrap();
-    let patience = std::time::Duration::from_secs(10);
-    stopped.init_transactions(patience).unwrap();
-    stopped.begin_transaction().unwrap();
-    let text = entry(1).to_json();
-    stopped.send(BaseRecord::<(), str>::to(&config.topic).partition(0).payload(&text)).unwrap();
-    stopped.flush(patience).unwrap();
-
-    let began = std::time::Instant::now();
-    let mut second = KafkaStore::open(config.clone()).unwrap();
-    eprintln!("taking over an open transaction took {:?}", began.elapsed());
-    assert_eq!(second.entries, entries(1));
-    second.store.append(&[entry(1)], None).unwrap();
-    assert!(stopped.commit_transaction(patience).is_err());
-    let error = first.append(&[entry(1)], None).unwrap_err();
-    assert!(matches!(error, Error::Fenced { .. }), "{error}");
-    assert!(matches!(first.append(&[entry(1)], None).unwrap_err(), Error::Broken));
-    second.store.append(&[entry(2)], None).unwrap();
-    drop(second);
-    assert_eq!(KafkaStore::open(config).unwrap().entries, entries(3));
 }

@@ -16,6 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["ingest", "exchange", "action", "audit", "telemetry", "query", "api"],
     &["config"],
     &["app"],
+    &["cli"],
 ];
 
 /// Modules that stay pure.

@@ -274,6 +274,45 @@ async fn a_person_sees_models_worst_findings_decisions_and_actions_on_one_page()
 }
 
 #[tokio::test]
+async fn who_asks_why_no_window_closes_is_told_which_source_partitions_hold_time_back() {
+    let server = Server::start(metrics::exchange::telemetry());
+    let answer = server.get("/api/v1/exchange").await.json();
+    assert_eq!(answer["instance"], "plimsoll-0");
+    let held = &answer["partitions"][1];
+    assert_eq!((&held["partition"], &held["position"]), (&1.into(), &900.into()));
+    assert_eq!(held["holding"][0], serde_json::json!({ "topic": "inference", "partition": 7 }));
+    assert_eq!(held["watermark"], "2026-11-22T10:00:00.000Z");
+    assert_eq!(held["wall"], "2026-11-22T10:00:02.500Z");
+    assert_eq!(held["accounting"]["inference"]["lost"], 4);
+    assert_eq!(held["turned_late"]["inference"]["records"], 3);
+    assert_eq!(held["faults"]["gap_offsets"], 12);
+    let status = server.get("/api/v1/status").await.json();
+    assert_eq!(status["roles"], serde_json::json!(["act", "evaluate", "observe"]));
+    assert_eq!((&status["instance"], &status["owns_decisions"]), (&"plimsoll-0".into(), &true.into()));
+    assert_eq!(status["exchange_partitions"], serde_json::json!([0, 1]));
+    let page = server.get("/").await.body;
+    for text in [
+        "Instance <b>plimsoll-0</b>: act, evaluate, observe; evaluates 2 partitions of the exchange; owns the decisions",
+        "inference/7",
+        "12 offsets missing",
+        "2.5",
+    ] {
+        assert!(page.contains(text), "{text} in\n{page}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn an_instance_without_an_exchange_says_nothing_of_one() {
+    let server = Server::start(metrics::telemetry());
+    let answer = server.get("/api/v1/exchange").await.json();
+    assert_eq!((&answer["instance"], &answer["partitions"]), (&Value::Null, &serde_json::json!([])));
+    assert_eq!(server.get("/api/v1/status").await.json()["owns_decisions"], Value::Null);
+    assert!(!server.get("/").await.body.contains("<h2>Exchange"));
+    server.end().await;
+}
+
+#[tokio::test]
 async fn an_empty_daemon_says_so_on_every_page() {
     let server = Server::start(Telemetry::new("0.1.0", "abc1234"));
     let page = server.get("/").await;

@@ -154,15 +154,14 @@ fn real_kills_pauses_rebalances_and_broker_restarts_change_nothing_that_is_told(
     let (aborted, messages, bytes) = aborted(&setting, &fleet);
     let mut stops = instances.stops.clone();
     stops.sort();
-    let count = |all: usize, what: &str| format!("{all} {what}");
     let rows = [
         ("seed", seed.to_string()),
         (
             "records",
             format!("{} of which {} late, {} broken", tally.records, tally.late, tally.rejected.len()),
         ),
-        ("kill -9", count(done.kills, "")),
-        ("paused beyond their session", count(done.zombies, "")),
+        ("kill -9", done.kills.to_string()),
+        ("paused beyond their session", done.zombies.to_string()),
         ("added, removed", format!("{}, {}", done.added, done.removed)),
         ("lives of instances", instances.lives_begun().to_string()),
         ("broker restarts", format!("{:?}", away.iter().map(|away| seconds(*away)).collect::<Vec<_>>())),

@@ -1,5 +1,6 @@
 //! The one integration test binary. Each module is a story about one part, told through public seams.
 
+mod act_role;
 mod actions;
 mod anomalies;
 mod audit_log;
@@ -20,6 +21,7 @@ mod floors;
 mod http;
 mod kafka_chaos;
 mod kafka_exchange;
+mod kafka_measure;
 mod kafka_mock;
 mod kafka_real;
 mod metrics;
@@ -33,3 +35,4 @@ mod simulate;
 mod stats;
 mod support;
 mod topics;
+mod wire;

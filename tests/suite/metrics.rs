@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+pub(super) mod exchange;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;

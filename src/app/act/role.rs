@@ -138,6 +138,7 @@ impl<'a> Role<'a> {
                     }
                 }
                 SourceEvent::Lost { partition, from, to } => {
+                    self.around.telemetry.lost_records(&partition.topic, to.saturating_sub(from));
                     tracing::error!(
                         partition = %partition,
                         from,

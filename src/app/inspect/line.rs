@@ -89,12 +89,12 @@ enum Line<'a> {
     Decision {
         #[serde(flatten)]
         place: Place,
-        decision: Decision,
+        decision: Box<Decision>,
     },
     Finding {
         #[serde(flatten)]
         place: Place,
-        finding: Finding,
+        finding: Box<Finding>,
     },
     Entry {
         #[serde(flatten)]
@@ -175,7 +175,7 @@ fn progress_line(place: Place, progress: &Progress) -> Line<'_> {
 pub(super) fn decision(place: Place, value: Option<&[u8]>) -> String {
     let Some(value) = value else { return json(&Line::Nothing { place }) };
     match decided::decode(value) {
-        Ok(decision) => json(&Line::Decision { place, decision }),
+        Ok(decision) => json(&Line::Decision { place, decision: Box::new(decision) }),
         Err(error) => unreadable(place, value, &anyhow::Error::from(error).root_cause()),
     }
 }

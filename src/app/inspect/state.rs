@@ -329,7 +329,7 @@ mod tests {
         evaluator.take(Message::Progress(Progress { wall: 1_000, sources, topics }));
         let marks = evaluator.changes(99).remove(0).record.unwrap();
         let mut kept = Kept::default();
-        assert!(put(&mut kept, &StateKey::Marks, &marks).len() > 1, "it has parts");
+        put(&mut kept, &StateKey::Marks, &marks);
         let lines = lines(&mut kept);
         assert_eq!(lines.len(), 1);
         let line = &lines[0];

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::domain::{Accounting, EventTime, RejectReason, SourcePartition};
 use crate::engine::evaluator::{Evaluated, Evaluator};
-use crate::engine::message::{Message, Progress, ResumePoint};
+use crate::engine::message::{Message, Offsets, Progress, ResumePoint};
 use crate::engine::model::ModelSpec;
 use crate::engine::observer::{Flushed, Observer};
 use crate::ingest::decoder::{Decoder, Limits, Rejected};
@@ -111,7 +111,13 @@ impl Counting {
                     self.lanes.retain(|lane| lane.partition != partition);
                 }
             }
-            SourceEvent::Lost { .. } => {}
+            SourceEvent::Lost { partition, from, to } => {
+                self.observer.lost(&partition, Offsets { from, to });
+                if let Some(topic) = self.topic(&partition) {
+                    let lost = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
+                    self.topics[topic].1.accounting.lost += lost;
+                }
+            }
             SourceEvent::EndOfPartition(partition) => self.observer.at_end(&partition),
             SourceEvent::Finished(partition) => self.observer.finish(&partition),
         }

@@ -56,6 +56,7 @@ impl Board {
             ..parts.evaluated.clone()
         };
         drop(parts);
+        self.telemetry.acting(self.shown.owner(), self.shown.unreadable());
         self.telemetry.publish(Arc::new(view));
     }
 

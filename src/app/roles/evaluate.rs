@@ -18,13 +18,14 @@ use rdkafka::ClientConfig;
 use super::settle::{Meanwhile, Settled, settle};
 use super::telling::tell;
 use super::{Around, Ended, sessions};
+use crate::app::clock::now_millis;
 use crate::app::pipeline::Pictures;
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::model::ModelSpec;
 use crate::exchange::transaction::{self, Offset, Transactor};
 use crate::ingest::kafka::{self, KafkaSource};
 use crate::ingest::source::{Source, SourceEvent};
-use crate::telemetry::Stage;
+use crate::telemetry::{Rebalance, Stage};
 
 use held::Held;
 
@@ -144,6 +145,7 @@ impl Session<'_> {
             let began = Instant::now();
             match event {
                 SourceEvent::Assigned(partitions) => {
+                    around.telemetry.rebalance(Rebalance::Assign);
                     for assigned in partitions {
                         let number = assigned.partition.partition;
                         around.readiness.unmet(ROLE, format!("restoring partition {number} of the exchange"));
@@ -160,6 +162,7 @@ impl Session<'_> {
                     }
                 }
                 SourceEvent::Revoked(partitions) => {
+                    around.telemetry.rebalance(Rebalance::Revoke);
                     for partition in partitions {
                         held.remove(&partition.partition);
                         tracing::info!(partition = partition.partition, "a partition of the exchange has moved");
@@ -174,6 +177,7 @@ impl Session<'_> {
                     }
                 }
                 SourceEvent::Lost { partition, from, to } => {
+                    around.telemetry.lost_records(&partition.topic, to.saturating_sub(from));
                     tracing::error!(
                         partition = %partition,
                         from,
@@ -199,12 +203,14 @@ impl Session<'_> {
             Err(error) => Err(error),
         };
         let committed = matches!(settled, Ok(Settled::Committed));
-        self.around.telemetry.transaction(ROLE, committed, began.elapsed());
+        let seconds = now_millis() as f64 / 1000.0;
+        self.around.telemetry.transaction(ROLE, committed, began.elapsed(), seconds);
         match settled {
             Ok(Settled::Committed) => {
                 for (topic, (messages, bytes)) in transactor.take_sent() {
                     self.around.telemetry.produced(&topic, messages, bytes);
                 }
+                self.around.telemetry.evaluated(seconds);
                 self.told();
             }
             Ok(Settled::Aborted(reason)) => {

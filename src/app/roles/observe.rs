@@ -227,7 +227,7 @@ impl Session<'_> {
         let committed = matches!(settled, Ok(Settled::Committed));
         self.counting.settle(committed);
         self.around.telemetry.commit(committed, seconds);
-        self.around.telemetry.transaction(ROLE, committed, began.elapsed());
+        self.around.telemetry.transaction(ROLE, committed, began.elapsed(), seconds);
         match settled {
             Ok(Settled::Committed) => {
                 self.around

@@ -39,19 +39,34 @@ pub(super) fn settle(
     transactor: &mut Transactor,
     meanwhile: &mut dyn Meanwhile,
 ) -> anyhow::Result<Result<Settled, transaction::Error>> {
-    let begun = Instant::now();
+    let (begun, mut said) = (Instant::now(), false);
     loop {
-        match transactor.finish(STEP) {
-            Ok(Finish::Committed) => return Ok(Ok(Settled::Committed)),
-            Ok(Finish::Aborted { reason }) => return Ok(Ok(Settled::Aborted(reason))),
-            Ok(Finish::Pending) => {}
-            Err(error) => return Ok(Err(error)),
+        let settled = match transactor.finish(STEP) {
+            Ok(Finish::Committed) => Some(Ok(Settled::Committed)),
+            Ok(Finish::Aborted { reason }) => Some(Ok(Settled::Aborted(reason))),
+            Ok(Finish::Pending) => None,
+            Err(error) => Some(Err(error)),
+        };
+        if let Some(settled) = settled {
+            if said {
+                let took = begun.elapsed().as_secs();
+                tracing::info!(transaction = transactor.id(), seconds = took, "Kafka has answered");
+            }
+            return Ok(settled);
         }
         let silent = begun.elapsed();
         if meanwhile.stopping() && silent > LAST {
             return Ok(Ok(Settled::GivenUp));
         }
         if silent > SILENCE {
+            if !said {
+                tracing::warn!(
+                    transaction = transactor.id(),
+                    phase = transactor.phase(),
+                    "Kafka has not taken a commit yet; reading is paused until it does"
+                );
+                said = true;
+            }
             meanwhile.waiting(silent);
         }
         meanwhile.serve()?;

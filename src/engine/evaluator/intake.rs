@@ -51,6 +51,15 @@ pub struct FaultCounts {
     pub foreign_rows: u64,
 }
 
+/// What had been counted as used and came after its pane had closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnedLate {
+    /// Records that are counted late for it.
+    pub records: u64,
+    /// Its rows.
+    pub rows: u64,
+}
+
 /// What came in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
@@ -60,6 +69,9 @@ pub struct Intake {
     accounting: BTreeMap<Arc<str>, Accounting>,
     rejected: BTreeMap<(Arc<str>, RejectReason), u64>,
     faults: FaultCounts,
+    /// What this evaluator moved from the used ones to the late ones in `accounting`, by topic: all
+    /// else there is known to the evaluators of all partitions alike.
+    turned_late: BTreeMap<Arc<str>, TurnedLate>,
 }
 
 impl Intake {
@@ -98,7 +110,12 @@ impl Intake {
 
     /// Rows that had been counted as used came after their pane had closed.
     pub(super) fn turned_late(&mut self, topic: &Arc<str>, rows: u64) {
-        self.accounting.entry(Arc::clone(topic)).or_default().turned_late(rows);
+        let accounting = self.accounting.entry(Arc::clone(topic)).or_default();
+        let before = accounting.late;
+        accounting.turned_late(rows);
+        let turned = self.turned_late.entry(Arc::clone(topic)).or_default();
+        turned.records += accounting.late - before;
+        turned.rows += rows;
     }
 
     pub(super) fn foreign(&mut self, rows: u64) {
@@ -113,6 +130,11 @@ impl Intake {
     /// What became of the records of each topic since the beginning of the log.
     pub fn accounting(&self) -> &BTreeMap<Arc<str>, Accounting> {
         &self.accounting
+    }
+
+    /// What this evaluator moved from the used ones to the late ones among them, by topic.
+    pub fn turned(&self) -> &BTreeMap<Arc<str>, TurnedLate> {
+        &self.turned_late
     }
 
     /// Why records were rejected, by topic.

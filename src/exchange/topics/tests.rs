@@ -1,3 +1,6 @@
+//! What is a fault of a topic, what is only a difference, and in which words both are told. Without a
+//! broker: what one would answer is given.
+
 use super::*;
 
 const THERE: Looked = Looked::Exists { partitions: 1, replication_factor: 1 };

@@ -237,3 +237,22 @@ fn accounting(setting: &Setting, fleet: &Fleet, tally: &Tally) -> Value {
     }
     counts
 }
+
+#[test]
+fn what_is_missing_surplus_or_in_another_order_is_told_and_what_is_equal_is_not() {
+    let of = |all: &[&str]| -> BTreeMap<String, Vec<String>> {
+        BTreeMap::from([("m".to_owned(), all.iter().map(|one| (*one).to_owned()).collect())])
+    };
+    let told = |found: &BTreeMap<String, Vec<String>>, expected: &BTreeMap<String, Vec<String>>| {
+        let mut wrong = Vec::new();
+        differences("findings", found, expected, &mut wrong);
+        wrong.join("")
+    };
+    let all = of(&["a", "b", "b"]);
+    assert_eq!(told(&all, &all), "");
+    assert!(told(&of(&["a", "b"]), &all).contains("2 against 3; the first that differs is number 2"));
+    assert!(told(&all, &of(&["a", "b"])).contains("3 against 2; the first that differs is number 2"));
+    assert!(told(&of(&["b", "a", "b"]), &all).contains("the same, in another order"));
+    assert!(told(&BTreeMap::new(), &all).contains("0 against 3"));
+    assert!(std::panic::catch_unwind(|| once("findings", &["a".to_owned(), "a".to_owned()])).is_err());
+}

@@ -53,8 +53,6 @@ impl Drop for Life {
 #[derive(Debug)]
 pub(super) struct Instances {
     fleet: Fleet,
-    /// Configurations of those that have one of their own.
-    own: BTreeMap<String, Fleet>,
     lives: BTreeMap<String, Life>,
     started: BTreeMap<String, usize>,
     /// Those that ended though nobody asked them to, or badly: what is known of it.
@@ -67,17 +65,11 @@ impl Instances {
     pub(super) fn new(fleet: &Fleet) -> Self {
         Self {
             fleet: fleet.clone(),
-            own: BTreeMap::new(),
             lives: BTreeMap::new(),
             started: BTreeMap::new(),
             faults: Vec::new(),
             stops: Vec::new(),
         }
-    }
-
-    /// `name` reads this configuration instead of the fleet's.
-    pub(super) fn configure(&mut self, name: &str, fleet: Fleet) {
-        self.own.insert(name.to_owned(), fleet);
     }
 
     /// Starts `name` with all roles. What it logs goes to a file of that life.
@@ -89,7 +81,7 @@ impl Instances {
         let file = File::create(&log).unwrap();
         let child = plimsoll()
             .args(["run", "--config"])
-            .arg(&self.own.get(name).unwrap_or(&self.fleet).config)
+            .arg(&self.fleet.config)
             .env("PLIMSOLL__KAFKA__INSTANCE", name)
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -120,6 +112,11 @@ impl Instances {
     /// Whether any was asked to end and has not yet.
     pub(super) fn ending(&self) -> bool {
         self.lives.values().any(|life| life.asked.is_some())
+    }
+
+    /// The name of the one that is this process.
+    pub(super) fn name_of(&self, process: u32) -> Option<&str> {
+        self.lives.iter().find(|(_, life)| life.child.id() == process).map(|(name, _)| name.as_str())
     }
 
     /// Ends it as `kill -9` does.

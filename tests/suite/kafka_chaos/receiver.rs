@@ -1,12 +1,13 @@
-//! A receiver of webhooks on loopback that remembers every call with its key. It can hold its answers
-//! back, so that a call is begun and not ended.
+//! A receiver of webhooks on loopback that remembers every call with its key, and which process made
+//! it: instances of one configuration call one address, and say nothing of themselves. It can hold its
+//! answers back, so that a call is begun and not ended.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -21,7 +22,8 @@ pub(super) struct Call {
     /// Its key: the same in every attempt at the same action.
     pub(super) key: String,
     pub(super) body: Value,
-    pub(super) at: Instant,
+    /// The process that called, while it was there.
+    pub(super) caller: Option<u32>,
 }
 
 /// The receiver. It lives as long as the test process.
@@ -47,7 +49,7 @@ impl Receiver {
         receiver
     }
 
-    /// Its address, different for each receiver.
+    /// Its address.
     pub(super) fn url(&self) -> String {
         format!("http://{}/rollback", self.address)
     }
@@ -74,6 +76,7 @@ impl Receiver {
 }
 
 fn take(stream: &TcpStream) -> Option<Call> {
+    let caller = process_at(stream.peer_addr().ok()?.port(), stream.local_addr().ok()?.port());
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut headers = BTreeMap::new();
@@ -88,5 +91,24 @@ fn take(stream: &TcpStream) -> Option<Call> {
     let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
     let key = headers.get("webhook-id")?.clone();
-    Some(Call { key, body: serde_json::from_slice(&body).ok()?, at: Instant::now() })
+    Some(Call { key, body: serde_json::from_slice(&body).ok()?, caller })
+}
+
+/// The process that holds the loopback connection from one port to the other. A port of the one end may
+/// be in use towards others too.
+fn process_at(from: u16, to: u16) -> Option<u32> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    // Columns: number, local and remote address, state, queues, timers, retransmissions, user, timeout, inode.
+    let inode = table.lines().skip(1).find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let ends = |column: usize, port: u16| columns[column].ends_with(&format!(":{port:04X}"));
+        (columns.len() > 9 && ends(1, from) && ends(2, to)).then(|| columns[9])
+    })?;
+    let socket = format!("socket:[{inode}]");
+    let holds = |process: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_link(file.path()).ok()).any(|to| to.as_os_str() == &*socket)
+    };
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(holds)
 }

@@ -97,14 +97,6 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The same daemons, but those that read this file call `url`.
-    pub(super) fn calling(&self, name: &str, url: &str, instead_of: &str) -> Self {
-        let config = self.config.with_file_name(format!("plimsoll-{name}.yaml"));
-        let text = std::fs::read_to_string(&self.config).unwrap().replace(instead_of, url);
-        std::fs::write(&config, text).unwrap();
-        Self { group: self.group.clone(), config }
-    }
-
     /// One of the fleet's own topics: `findings`, `dead-letter`, `audit`, `partials`, `decisions`.
     pub(super) fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.group)

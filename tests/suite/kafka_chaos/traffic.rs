@@ -8,6 +8,10 @@
 //! nothing that others could have left behind.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plimsoll::domain::EventTime;
+use plimsoll::window::PartitionClock;
 
 use crate::support::Stream;
 
@@ -219,5 +223,42 @@ impl Traffic {
             word(repaid),
             5 + self.below(40),
         )
+    }
+}
+
+#[test]
+fn what_is_late_follows_from_the_log_and_nothing_that_may_be_uncommitted_is_behind_a_watermark() {
+    let shape = Shape::long(42, 200_000);
+    let (mut traffic, mut again) = (Traffic::new(shape.clone()), Traffic::new(shape.clone()));
+    let lateness = Duration::from_millis(shape.lateness as u64);
+    let mut clocks = [PartitionClock::new(lateness, None); PARTITIONS as usize];
+    let (mut late, mut number) = (0, 0);
+    // Of each chunk, the smallest event time that is not late and the largest watermark after it.
+    let mut chunks: Vec<(i64, i64)> = Vec::new();
+    while let Some(chunk) = traffic.chunk() {
+        let values = |records: &[Record]| records.iter().map(|one| one.value.clone()).collect::<Vec<_>>();
+        assert_eq!(values(&chunk), values(&again.chunk().unwrap()), "the seed decides everything");
+        let mut least = i64::MAX;
+        for record in &chunk {
+            assert!(record.partition != SILENT || !shape.silence.contains(&number));
+            number += 1;
+            let value: serde_json::Value = serde_json::from_str(&record.value).unwrap_or_default();
+            let (Some(time), false) = (value["ts"].as_i64(), value["model"] == "nobody's") else { continue };
+            if clocks[record.partition as usize].admit(EventTime::from_millis(time)) {
+                least = least.min(time);
+            } else {
+                late += 1;
+            }
+        }
+        let watermark = clocks.iter().filter_map(PartitionClock::watermark).max().unwrap();
+        chunks.push((least, watermark.as_millis()));
+    }
+    assert_eq!((number, late), (shape.records, traffic.tally.late));
+    assert!(late > shape.records / 110 && !traffic.tally.rejected.is_empty());
+    assert_eq!(traffic.tally.ends[EMPTY as usize], 0);
+    for (first, (least, _)) in chunks.iter().enumerate() {
+        // The first is not committed; so many may be written with it.
+        let last = (first + shape.ahead() - 1).min(chunks.len() - 1);
+        assert!(*least >= chunks[last].1, "chunk {first} may be left behind by chunk {last}");
     }
 }

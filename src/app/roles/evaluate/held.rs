@@ -235,6 +235,7 @@ impl Held {
             watermark: self.evaluator.watermark(),
             holding: self.evaluator.holding().cloned().collect(),
             accounting: self.evaluator.intake().accounting().clone(),
+            turned_late: self.evaluator.intake().turned().clone(),
             faults: self.evaluator.intake().faults(),
             wall: self.evaluator.wall(),
         }
