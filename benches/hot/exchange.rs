@@ -13,6 +13,7 @@ use plimsoll::domain::SourcePartition;
 use plimsoll::engine::{Evaluator, Message, Progress, wire};
 use plimsoll::ingest::decoder::Limits;
 use plimsoll::ingest::source::{Assigned, RawRecord, SourceEvent};
+use plimsoll::stats::stable_hash::mix;
 
 use super::{model, process, rows};
 
@@ -124,24 +125,28 @@ fn read(
         observer.handle(SourceEvent::Assigned(vec![assigned]), 0, &mut |_, _| {});
     }
     let mut cost = Cost::default();
+    let mut offsets = [0_i64; PARTITIONS];
     let rows = (reading.interval.as_millis() as usize * A_SECOND / 1_000).max(1);
     for (commit, lines) in lines.chunks(rows).enumerate() {
         for line in lines.iter().step_by(reading.every) {
-            let number = cost.records % PARTITIONS;
+            let number = (mix(cost.records as u64) % PARTITIONS as u64) as usize;
             let record = RawRecord {
                 partition: &sources[number],
-                offset: (cost.records / PARTITIONS) as i64,
+                offset: offsets[number],
                 key: None,
                 value: Some(line),
                 headers: &[],
             };
             let observer = &mut observers[number % reading.observers];
             observer.handle(SourceEvent::Record(record), 0, &mut |_, why| panic!("{why:?}"));
+            offsets[number] += 1;
             cost.records += 1;
         }
         for observer in &mut observers {
             commit_of(observer, &mut evaluator, commit as i64, &mut cost);
         }
+        // The evaluator's own commit, as often as each observer's.
+        put_away(&mut evaluator, commit as i64, &mut cost);
     }
     cost
 }
@@ -173,13 +178,16 @@ fn commit_of(observer: &mut Counting, evaluator: &mut Evaluator, commit: i64, co
     }
     let evaluated = process::thread_time();
     assert_eq!(faults, 0, "offsets follow each other");
+    cost.decode += decoded - begin;
+    cost.merge += merged - decoded;
+    cost.evaluate += evaluated - merged;
+}
+
+fn put_away(evaluator: &mut Evaluator, commit: i64, cost: &mut Cost) {
+    let begin = process::thread_time();
     for change in evaluator.changes(commit) {
         cost.state += wire::encode_key(&change.key).len();
         cost.state += change.record.as_ref().map_or(0, |record| wire::encode_record(record).len());
     }
-    let put_away = process::thread_time();
-    cost.decode += decoded - begin;
-    cost.merge += merged - decoded;
-    cost.evaluate += evaluated - merged;
-    cost.put_away += put_away - evaluated;
+    cost.put_away += process::thread_time() - begin;
 }

@@ -10,9 +10,11 @@ use proptest::prelude::*;
 use super::log::{Known, Setup};
 use super::store::encoded;
 
-/// Messages and records as they are written.
-fn real() -> &'static (Vec<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>) {
-    static REAL: OnceLock<(Vec<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>)> = OnceLock::new();
+/// Messages, and records with their keys, as they are written.
+type Real = (Vec<Vec<u8>>, Vec<(Vec<u8>, Vec<u8>)>);
+
+fn real() -> &'static Real {
+    static REAL: OnceLock<Real> = OnceLock::new();
     REAL.get_or_init(|| {
         let known = Known::of(2);
         let mut evaluator = Evaluator::new(Setup::plain().models.iter().cloned());
