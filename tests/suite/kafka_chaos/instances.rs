@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -185,6 +186,14 @@ impl Instances {
         assert!(self.faults.len() < FAULTS, "instances end again and again");
     }
 
+    /// What each says of its readiness, to be told where nothing goes on.
+    pub(super) fn tell(&self) {
+        for (name, life) in &self.lives {
+            let state = if life.paused { "is paused".to_owned() } else { readiness(&life.log) };
+            eprintln!("chaos: {name} ({}) {state}", life.log.display());
+        }
+    }
+
     /// Asks all to end and waits until they have.
     pub(super) fn end_all(&mut self) {
         let names: Vec<String> = self.lives.keys().cloned().collect();
@@ -205,5 +214,26 @@ impl Instances {
     /// How many lives there were.
     pub(super) fn lives_begun(&self) -> usize {
         self.started.values().sum()
+    }
+}
+
+/// The answer of `/readyz` at the address that a log names.
+fn readiness(log: &Path) -> String {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let line = log.lines().find(|line| line.contains("HTTP interface is listening"));
+    let Some(port) = line.and_then(|line| line.split("127.0.0.1:").nth(1)) else {
+        return "does not listen yet".to_owned();
+    };
+    let digits: String = port.chars().take_while(char::is_ascii_digit).collect();
+    let ask = || {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{digits}"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(stream, "GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    match ask() {
+        Ok(answer) => answer.split("\r\n\r\n").nth(1).unwrap_or(&answer).trim().replace('\n', " "),
+        Err(error) => format!("gives no answer: {error}"),
     }
 }

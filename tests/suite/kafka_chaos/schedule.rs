@@ -110,7 +110,7 @@ pub(super) fn disturb(
     let mut done = Done::default();
     let begun = Instant::now();
     let mut last = Instant::now();
-    let mut said = Instant::now();
+    let (mut said, mut stood) = (Instant::now(), 0);
     // What is to follow from what was done.
     let mut start: Vec<(Instant, String)> = Vec::new();
     let mut resume: Vec<(Instant, String)> = Vec::new();
@@ -136,6 +136,10 @@ pub(super) fn disturb(
                 begun.elapsed().as_secs_f64(),
                 written.records()
             );
+            if stood == written.records() {
+                instances.tell();
+            }
+            stood = written.records();
         }
         let share = |number: usize| records as f64 * number as f64 / (plan.events.len() + 1) as f64;
         let running = instances.running();

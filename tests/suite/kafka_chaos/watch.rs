@@ -23,7 +23,9 @@ pub(super) fn committed(
     patience: Duration,
 ) -> Result<Vec<i64>, KafkaError> {
     let mut list = TopicPartitionList::new();
-    (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
     let committed = consumer.committed_offsets(list, patience)?;
     let mut offsets = vec![0; partitions as usize];
     for element in committed.elements() {
