@@ -38,6 +38,11 @@ impl Board {
         self.parts().evaluated = view;
     }
 
+    /// This instance holds no partition of the exchange any more, whatever it showed before.
+    pub fn released(&self) {
+        self.parts().evaluated.exchange.clear();
+    }
+
     /// Where the actor shows what became of actions.
     pub fn actions(&self) -> Shown {
         self.shown.clone()

@@ -86,6 +86,7 @@ struct Session<'a> {
 }
 
 fn session(settings: &Settings, around: &Around, pictures: &mut Pictures) -> anyhow::Result<Ended> {
+    around.board.released();
     let mut transactor = Transactor::new(&settings.client, &settings.id)?;
     loop {
         match transactor.init(TAKE_NAME) {
