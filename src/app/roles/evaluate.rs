@@ -283,7 +283,9 @@ impl Session<'_> {
 
     fn show(&mut self) {
         let behind: i64 = self.source.lag().iter().map(|lag| lag.records).sum();
-        if !self.source.joined() {
+        if let Some(silence) = self.source.silence() {
+            self.around.readiness.unmet(ROLE, silence);
+        } else if !self.source.joined() {
             self.around.readiness.unmet(ROLE, "the group has not given out partitions yet");
         } else if behind > self.around.max_lag {
             self.around.readiness.unmet(ROLE, format!("{behind} messages behind the end of the exchange"));
