@@ -122,6 +122,18 @@ pub struct Compacted {
     pub bytes: u64,
 }
 
+impl Compacted {
+    /// Takes the next record; no value takes the key away.
+    fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.records += 1;
+        self.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        match value {
+            Some(value) => self.values.insert(key.to_vec(), value.to_vec()),
+            None => self.values.remove(key),
+        };
+    }
+}
+
 /// Logs nothing but to the debug log; faults are told by whoever asks.
 #[derive(Debug, Default)]
 pub(super) struct Quiet;
@@ -175,6 +187,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Goes on with another partition.
+    fn at(&mut self, partition: i32) {
+        self.partition = partition;
+        self.moved();
+    }
+
     /// Notes that something moved.
     fn moved(&mut self) {
         (self.moved, self.last) = (Instant::now(), None);
@@ -214,6 +232,25 @@ impl Place<'_> {
             std::thread::sleep(PAUSE);
         }
     }
+
+    /// Waits until no transaction is open below `goal`.
+    fn stable(&mut self, consumer: &Reader, goal: i64) -> Result<(), Error> {
+        let mut stable = self.end(consumer)?;
+        while stable < goal {
+            self.wait(|| {
+                format!(
+                    "the transaction that is open at offset {stable} to end, so that {goal} can be reached"
+                )
+            })?;
+            std::thread::sleep(PAUSE);
+            let now = self.end(consumer)?;
+            if now > stable {
+                stable = now;
+                self.moved();
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads everything that is committed in one partition of a compacted topic, and keeps the newest
@@ -227,52 +264,84 @@ pub fn read_compacted(
     patience: Duration,
     stop: &AtomicBool,
 ) -> Result<Compacted, Error> {
-    let mut place = Place { topic, partition, patience, stop, moved: Instant::now(), last: None };
-    let goal = place.end(&reader(client, "read_uncommitted")?)?;
-    let consumer = reader(client, "read_committed")?;
-    let mut stable = place.end(&consumer)?;
-    while stable < goal {
-        place.wait(|| {
-            format!("the transaction that is open at offset {stable} to end, so that {goal} can be reached")
-        })?;
-        std::thread::sleep(PAUSE);
-        let now = place.end(&consumer)?;
-        if now > stable {
-            stable = now;
-            place.moved();
+    let mut found = Compacted::default();
+    read_several(client, topic, &[partition], patience, stop, &mut |_, all| found = all)?;
+    Ok(found)
+}
+
+/// The same for several partitions side by side, by the same two readers: most of the time that one
+/// takes goes into connections. `take` gets each as soon as it is whole.
+///
+/// Fails as `read_compacted` does; `take` may have got some of them by then.
+pub fn read_several(
+    client: &ClientConfig,
+    topic: &str,
+    partitions: &[i32],
+    patience: Duration,
+    stop: &AtomicBool,
+    take: &mut dyn FnMut(i32, Compacted),
+) -> Result<(), Error> {
+    let Some(first) = partitions.first() else { return Ok(()) };
+    let mut place = Place { topic, partition: *first, patience, stop, moved: Instant::now(), last: None };
+    let mut goals = BTreeMap::new();
+    {
+        let all = reader(client, "read_uncommitted")?;
+        for partition in partitions {
+            place.at(*partition);
+            goals.insert(*partition, place.end(&all)?);
         }
     }
-    let mut found = Compacted::default();
-    if goal == 0 {
-        return Ok(found);
+    let consumer = reader(client, "read_committed")?;
+    for (partition, goal) in &goals {
+        place.at(*partition);
+        place.stable(&consumer, *goal)?;
     }
-    place.moved();
-    begin(&consumer, topic, partition, Offset::Beginning).map_err(|error| client_error(&error))?;
-    loop {
+    let mut found = BTreeMap::new();
+    for (partition, goal) in goals {
+        match goal {
+            0 => take(partition, Compacted::default()),
+            _ => drop(found.insert(partition, (goal, Compacted::default()))),
+        }
+    }
+    begin(&consumer, topic, found.keys().map(|partition| (*partition, Offset::Beginning)))
+        .map_err(|error| client_error(&error))?;
+    while let Some((partition, (goal, _))) = found.first_key_value() {
+        let goal = *goal;
+        place.partition = *partition;
         match consumer.poll(WAIT.min(patience)) {
             Some(Ok(message)) => {
-                found.records += 1;
-                let (key, value) = (message.key().unwrap_or_default(), message.payload());
-                found.bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-                match value {
-                    Some(value) => found.values.insert(key.to_vec(), value.to_vec()),
-                    None => found.values.remove(key),
-                };
+                if let Some((_, found)) = found.get_mut(&message.partition()) {
+                    found.take(message.key().unwrap_or_default(), message.payload());
+                }
                 place.moved();
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(found),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                if let Some((_, found)) = found.remove(&partition) {
+                    take(partition, found);
+                }
+                place.moved();
+            }
             Some(Err(error)) => place.fault(&error)?,
             None => {}
         }
-        place.wait(|| format!("records before offset {goal}"))?;
+        if !found.is_empty() {
+            place.wait(|| format!("records before offset {goal}"))?;
+        }
     }
+    Ok(())
 }
 
-/// Reads from `offset` on. The list is gone again when this returns: one that lives on can keep the
+/// Reads from these offsets on. The list is gone again when this returns: one that lives on can keep the
 /// consumer from closing.
-fn begin(consumer: &Reader, topic: &str, partition: i32, offset: Offset) -> Result<(), KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(1);
-    list.add_partition_offset(topic, partition, offset)?;
+fn begin(
+    consumer: &Reader,
+    topic: &str,
+    partitions: impl IntoIterator<Item = (i32, Offset)>,
+) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in partitions {
+        list.add_partition_offset(topic, partition, offset)?;
+    }
     consumer.assign(&list)
 }
 
@@ -309,7 +378,7 @@ impl Tail {
     /// Makes the reader; no broker need be there yet. Fails on a wrong configuration only.
     pub fn new(client: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Error> {
         let consumer = reader(client, "read_committed")?;
-        begin(&consumer, topic, partition, Offset::Beginning).map_err(|error| client_error(&error))?;
+        begin(&consumer, topic, [(partition, Offset::Beginning)]).map_err(|error| client_error(&error))?;
         Ok(Self { consumer, topic: topic.to_owned(), partition, next: None, at_end: false })
     }
 
@@ -374,7 +443,7 @@ impl Tail {
         // An end that was told before the question says nothing. Assigned anew, the partition tells
         // its end again, and that one lies at or behind the answer.
         let from = self.next.map_or(Offset::Beginning, Offset::Offset);
-        begin(&self.consumer, &self.topic, self.partition, from).map_err(|error| client_error(&error))?;
+        begin(&self.consumer, &self.topic, [(self.partition, from)]).map_err(|error| client_error(&error))?;
         self.at_end = false;
         loop {
             self.poll(until.saturating_duration_since(Instant::now()), sink)?;

@@ -7,7 +7,7 @@ mod real;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use plimsoll::exchange::state::{self, Tail, read_compacted};
+use plimsoll::exchange::state::{self, Tail, read_compacted, read_several};
 use plimsoll::exchange::transaction::{Error, Finish, Transactor};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;

@@ -457,6 +457,22 @@ fn a_broker_that_goes_away_is_a_fault_and_not_an_end() {
 }
 
 #[test]
+fn silence_is_told_while_brokers_are_away_and_not_of_a_partition_without_records() {
+    let (cluster, mut client) = mock(&[("inference", 1)]);
+    let mut source = source(client.set("reconnect.backoff.max.ms", "200"), &["inference"]);
+    let quiet = Instant::now();
+    poll_while(&mut source, |_| quiet.elapsed() < Duration::from_secs(11));
+    assert_eq!(source.silence(), None, "brokers answer, though there is nothing to read");
+
+    cluster.broker_down(-1).unwrap();
+    poll_while(&mut source, |source| source.silence().is_none());
+    let silence = source.silence().unwrap();
+    assert!(silence.starts_with("no broker has answered for 1"), "{silence}");
+    cluster.broker_up(-1).unwrap();
+    poll_while(&mut source, |source| source.silence().is_some());
+}
+
+#[test]
 fn an_unknown_topic_is_a_counted_fault_until_it_exists() {
     let (cluster, mut client) = mock(&[]);
     client.set("topic.metadata.refresh.interval.ms", "500").set("allow.auto.create.topics", "false");

@@ -42,11 +42,20 @@ const GIVE_UP: Duration = Duration::from_secs(300);
 pub trait Decisions: Source {
     /// Who this process is in the group at present; none where there is no group.
     fn membership(&self) -> Option<Arc<ConsumerGroupMetadata>>;
+
+    /// That nobody has answered for long, in words; none while somebody does.
+    fn silence(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Decisions for KafkaSource {
     fn membership(&self) -> Option<Arc<ConsumerGroupMetadata>> {
         self.group_metadata().map(Arc::new)
+    }
+
+    fn silence(&self) -> Option<String> {
+        self.silence()
     }
 }
 

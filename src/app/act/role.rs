@@ -168,7 +168,7 @@ impl<'a> Role<'a> {
     ) -> anyhow::Result<()> {
         let around = self.around;
         let Some(owned) = &mut self.owned else {
-            around.readiness.met(ACT);
+            ready(around, source);
             return Ok(());
         };
         let Some(acting) = &mut owned.acting else {
@@ -190,7 +190,7 @@ impl<'a> Role<'a> {
         }
         acting.settle()?;
         (self.acted, self.doubted) = (true, None);
-        around.readiness.met(ACT);
+        ready(around, source);
         around.shown.owns(true);
         while let Some(Message { offset, decision }) = owned.messages.pop_front() {
             owned.next = offset + 1;
@@ -253,6 +253,14 @@ impl<'a> Role<'a> {
         acting.tick((self.around.clock)())?;
         acting.account()?;
         commit(source, acting)
+    }
+}
+
+/// Nothing is left to be done, unless nobody has answered for long: then there may be, and nobody knows.
+fn ready<S: Decisions>(around: &Surroundings, source: &S) {
+    match source.silence() {
+        Some(silence) => around.readiness.unmet(ACT, silence),
+        None => around.readiness.met(ACT),
     }
 }
 

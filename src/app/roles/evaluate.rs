@@ -22,9 +22,10 @@ use crate::app::clock::now_millis;
 use crate::app::pipeline::Pictures;
 use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::model::ModelSpec;
+use crate::exchange::state::read_several;
 use crate::exchange::transaction::{self, Offset, Transactor};
 use crate::ingest::kafka::{self, KafkaSource};
-use crate::ingest::source::{Source, SourceEvent};
+use crate::ingest::source::{Assigned, Source, SourceEvent};
 use crate::telemetry::{Rebalance, Stage};
 
 use held::Held;
@@ -73,6 +74,40 @@ pub struct Settings {
 pub fn serve(settings: &Settings, around: &Around) -> anyhow::Result<()> {
     let mut pictures = Pictures::default();
     sessions(ROLE, around, || session(settings, around, &mut pictures))
+}
+
+/// Takes up partitions of the exchange. All of them are read side by side, because the group waits.
+fn restore(
+    settings: &Settings,
+    around: &Around,
+    assigned: &[Assigned],
+    held: &mut BTreeMap<i32, Held>,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let offsets: BTreeMap<i32, Option<i64>> =
+        assigned.iter().map(|assigned| (assigned.partition.partition, assigned.offset)).collect();
+    let numbers: Vec<i32> = offsets.keys().copied().collect();
+    let mut failed = None;
+    let mut left = numbers.len();
+    let say = |left: usize| {
+        around.readiness.unmet(ROLE, format!("restoring {left} partitions of the exchange"));
+    };
+    say(left);
+    let Settings { client, state, restore_patience, .. } = settings;
+    read_several(client, state, &numbers, *restore_patience, &around.stop, &mut |number, found| {
+        match Held::restore(settings, number, offsets[&number], found) {
+            Ok(restored) => {
+                restored.announce(number, began.elapsed());
+                around.telemetry.restored(began.elapsed(), restored.bytes());
+                held.insert(number, restored);
+            }
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+        left -= 1;
+        say(left);
+    })
+    .with_context(|| format!("partitions {numbers:?} of {state} cannot be restored"))?;
+    failed.map_or(Ok(()), Err)
 }
 
 struct Session<'a> {
@@ -147,19 +182,8 @@ impl Session<'_> {
             match event {
                 SourceEvent::Assigned(partitions) => {
                     around.telemetry.rebalance(Rebalance::Assign);
-                    for assigned in partitions {
-                        let number = assigned.partition.partition;
-                        around.readiness.unmet(ROLE, format!("restoring partition {number} of the exchange"));
-                        match Held::restore(settings, number, assigned.offset, &around.stop) {
-                            Ok(restored) => {
-                                restored.announce(number, began.elapsed());
-                                around.telemetry.restored(began.elapsed(), restored.bytes());
-                                held.insert(number, restored);
-                            }
-                            Err(error) => {
-                                failed.get_or_insert(error);
-                            }
-                        }
+                    if let Err(error) = restore(settings, around, &partitions, held) {
+                        failed.get_or_insert(error);
                     }
                 }
                 SourceEvent::Revoked(partitions) => {
@@ -260,7 +284,9 @@ impl Session<'_> {
 
     fn show(&mut self) {
         let behind: i64 = self.source.lag().iter().map(|lag| lag.records).sum();
-        if !self.source.joined() {
+        if let Some(silence) = self.source.silence() {
+            self.around.readiness.unmet(ROLE, silence);
+        } else if !self.source.joined() {
             self.around.readiness.unmet(ROLE, "the group has not given out partitions yet");
         } else if behind > self.around.max_lag {
             self.around.readiness.unmet(ROLE, format!("{behind} messages behind the end of the exchange"));

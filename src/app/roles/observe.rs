@@ -289,7 +289,9 @@ impl Session<'_> {
     fn show(&self) {
         let lags = self.source.lag();
         let behind: i64 = lags.iter().map(|lag| lag.records).sum();
-        if !self.source.joined() {
+        if let Some(silence) = self.source.silence() {
+            self.around.readiness.unmet(ROLE, silence);
+        } else if !self.source.joined() {
             self.around.readiness.unmet(ROLE, "the group has not given out partitions yet");
         } else if behind > self.around.max_lag {
             self.around.readiness.unmet(ROLE, format!("{behind} records behind the end of the input"));

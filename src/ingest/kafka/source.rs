@@ -30,6 +30,8 @@ const WATERMARKS_TIMEOUT: Duration = Duration::from_secs(5);
 const PARTITIONS_AGE: Duration = Duration::from_secs(30);
 /// What brokers take as metadata of a commit unless told otherwise (`offset.metadata.max.bytes`).
 const METADATA_LIMIT: usize = 4096;
+/// Brokers that answer nothing for so long are away: members of a group ask every few seconds at least.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Records with at most so many headers are handed over without an allocation.
 const INLINE_HEADERS: usize = 8;
 
@@ -54,6 +56,8 @@ pub struct KafkaSource {
     /// Index of the partition of the last record: records come in runs.
     last: usize,
     statistics: Statistics,
+    /// When the statistics last told of a broker's answer.
+    heard: Instant,
     faults: Recorder,
     /// Whether the group has ever given us an assignment. Before that, a refusal is a mistake in the
     /// configuration and stops the source; afterwards it is a fault that may pass.
@@ -96,6 +100,7 @@ impl KafkaSource {
             owned: Vec::new(),
             last: 0,
             statistics: Statistics::default(),
+            heard: Instant::now(),
             faults: Recorder::default(),
             joined: false,
             topics: config.topics.iter().map(|topic| topic.as_str().into()).collect(),
@@ -176,6 +181,12 @@ impl KafkaSource {
         self.joined
     }
 
+    /// That no broker has answered for long, in words; none while one does. Known from polling, to the second.
+    pub fn silence(&self) -> Option<String> {
+        let silent = self.heard.elapsed();
+        (silent >= SILENCE).then(|| format!("no broker has answered for {} s", silent.as_secs()))
+    }
+
     /// What went wrong since the source was made.
     pub fn faults(&self) -> Faults {
         self.faults.counts
@@ -195,6 +206,9 @@ impl KafkaSource {
             events += self.assign(&unanswered, sink)?;
         }
         if let Some(statistics) = statistics {
+            if statistics.answers != self.statistics.answers {
+                self.heard = Instant::now();
+            }
             self.statistics = statistics;
             events += self.ends_by_statistics(sink);
         }

@@ -1,5 +1,5 @@
 //! The few numbers of librdkafka's statistics that are needed: where each partition's log ends and
-//! how far the client has come in it. The whole report is hundreds of fields; only these are parsed.
+//! how far the client has come in it, and whether brokers answer. The whole report is hundreds of fields; only these are parsed.
 
 use std::collections::HashMap;
 
@@ -26,6 +26,9 @@ struct Topic {
 /// The statistics of one moment.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Statistics {
+    /// Answers of all brokers since the client was made.
+    #[serde(default, rename = "rx")]
+    pub(super) answers: u64,
     #[serde(default)]
     topics: HashMap<String, Topic>,
 }

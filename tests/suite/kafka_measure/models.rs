@@ -216,13 +216,27 @@ fn threads(instance: &Instance) -> String {
     all.iter().map(|(name, cpu)| format!("{name} {cpu:.2} s")).collect::<Vec<_>>().join(", ")
 }
 
-/// How long an instance that is killed and started again takes.
+/// How long an instance takes that is killed and started again at once, in seconds from its start.
 struct Recovery {
-    /// From its start: the condition of its role met.
-    ready: Duration,
-    /// And everything there was at its start evaluated, or read.
-    caught_up: Duration,
+    /// The group has given it its partitions.
+    assigned: f64,
+    /// The condition of its role is met.
+    ready: f64,
+    /// Everything that was written up to then is evaluated, or read.
+    caught_up: f64,
+    /// Processor time until it was ready.
     cpu: f64,
+}
+
+/// Waits until a restarted instance is back. Meanwhile a pane of records is written.
+fn recover(many: &mut Many, instance: &Instance, condition: &str, done: impl Fn(&Many) -> bool) -> Recovery {
+    many.pane();
+    let met = |said: &str| !said.is_empty() && !said.contains(&format!(r#""condition":"{condition}""#));
+    wait_for("the instance to be ready", WITHIN, || met(&instance.readiness()));
+    let (ready, cpu) = (instance.begun.elapsed(), instance.cpu());
+    wait_for("all to be done", WITHIN, || done(many));
+    let caught_up = instance.begun.elapsed().as_secs_f64();
+    Recovery { assigned: assigned(&instance.log()), ready: ready.as_secs_f64(), caught_up, cpu }
 }
 
 #[test]
@@ -232,42 +246,30 @@ fn real_recovery_from_a_kill_with_the_state_of_a_thousand_models() {
     let mut many = Many::new("recovery");
     let fleet = many.fleet.clone();
     fleet.run(&["topics", "create"]);
-    let mut evaluator = Instance::start(&fleet.config, "evaluator", "evaluate,act", 0);
+    let mut evaluator = Instance::start(&fleet.config, "evaluator", "evaluate", 0);
     let mut observer = Instance::start(&fleet.config, "observer", "observe", 0);
     for _ in 0..PANES {
         many.pane();
     }
     many.settle(&mut [&mut evaluator, &mut observer]);
     let state = size(&fleet.topic("state"));
-    let (mut evaluators, mut observers, mut logs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut evaluators, mut observers, mut restored) = (Vec::new(), Vec::new(), Vec::new());
     for life in 1..=kills {
         evaluator.kill();
-        many.pane();
-        wait_for("the observer", WITHIN, || fleet.unread() == 0);
-        let ends = fleet.ends_of_exchange();
-        evaluator = Instance::start(&fleet.config, "evaluator", "evaluate,act", life);
-        let begun = evaluator.begun;
-        wait_for("the evaluator", WITHIN, || {
-            let said = evaluator.readiness();
-            !said.is_empty() && !said.contains(r#""condition":"evaluate""#)
-        });
-        let (ready, cpu) = (begun.elapsed(), evaluator.cpu());
-        wait_for("the evaluator to catch up", WITHIN, || fleet.evaluated(&ends));
-        evaluators.push(Recovery { ready, caught_up: begun.elapsed(), cpu });
-        logs.extend(taken_up(&evaluator.log()));
+        evaluator = Instance::start(&fleet.config, "evaluator", "evaluate", life);
+        let ends = std::cell::OnceCell::new();
+        let done = |many: &Many| {
+            many.fleet.unread() == 0
+                && many.fleet.evaluated(ends.get_or_init(|| many.fleet.ends_of_exchange()))
+        };
+        evaluators.push(recover(&mut many, &evaluator, "evaluate", done));
+        restored.push(taken_up(&evaluator.log()));
     }
     for life in 1..=kills {
         observer.kill();
-        many.pane();
         observer = Instance::start(&fleet.config, "observer", "observe", life);
-        let begun = observer.begun;
-        wait_for("the observer", WITHIN, || observer.is_ready());
-        let (ready, cpu) = (begun.elapsed(), observer.cpu());
-        wait_for("the observer to catch up", WITHIN, || fleet.unread() == 0);
-        observers.push(Recovery { ready, caught_up: begun.elapsed(), cpu });
+        observers.push(recover(&mut many, &observer, "observe", |many| many.fleet.unread() == 0));
     }
-    let bytes: u64 = logs.iter().map(|taken| taken.0).sum::<u64>() / kills as u64;
-    let (median, most) = spread(logs.iter().map(|taken| taken.1 as f64).collect());
     observer.terminate();
     evaluator.terminate();
     let row = |what: &str, all: &[Recovery]| {
@@ -275,30 +277,50 @@ fn real_recovery_from_a_kill_with_the_state_of_a_thousand_models() {
             let (median, most) = spread(all.iter().map(get).collect());
             format!("{median:.1} s, {most:.1} s")
         };
-        let ready = of(|it| it.ready.as_secs_f64());
-        [what.to_owned(), ready, of(|it| it.caught_up.as_secs_f64()), of(|it| it.cpu)]
+        [what.to_owned(), of(|it| it.assigned), of(|it| it.ready), of(|it| it.caught_up), of(|it| it.cpu)]
     };
+    let (median, most) = spread(restored.iter().map(|taken| taken.1 as f64 / 1e3).collect());
+    let bytes = restored.iter().map(|taken| taken.0).max().unwrap_or_default();
     let title = format!(
-        "Recovery: kill -9 and a new start at once under the same name, {kills} times each (median, longest); {} models of \
-         {FEATURES} features, session.timeout.ms 10000 (the default), {EXCHANGE} partitions of the exchange; state topic {} in {} \
-         messages, {} of it read at each start; a partition was restored in {median:.0} ms (median), {most:.0} ms (longest); {}",
+        "Recovery: kill -9 and a start at once under the same name, {kills} times each (median, longest); {} models of \
+         {FEATURES} features, session.timeout.ms 10000 (the default), {EXCHANGE} partitions of the exchange on the one evaluator; \
+         the state topic held {} in {} messages before, and up to {} were read at a start, all partitions together in \
+         {median:.1} s (median), {most:.1} s (longest); {}",
         many.names.len(),
         mb(state.bytes),
         state.messages,
         mb(bytes),
         build()
     );
-    let head = ["killed", "start to ready", "start to caught up", "CPU until ready"];
+    let head =
+        ["killed", "HTTP up to partitions given", "start to ready", "start to caught up", "CPU until ready"];
     table(&title, head, &[row("evaluator", &evaluators), row("observer", &observers)]);
     many.ground.done();
 }
 
-/// Bytes and milliseconds of each partition that a log says was taken up.
-fn taken_up(log: &str) -> Vec<(u64, u64)> {
-    let field = |line: &str, name: &str| {
+/// Seconds from the start of a life until it took partitions, as its log tells.
+fn assigned(log: &str) -> f64 {
+    let time = |line: &str| {
+        let time = line.split_whitespace().next()?;
+        // The log tells microseconds, event times are of milliseconds.
+        let time = format!("{}Z", time.get(..23)?);
+        Some(time.parse::<plimsoll::domain::EventTime>().ok()?.as_millis())
+    };
+    let find = |words: &str| log.lines().find(|line| line.contains(words)).and_then(time);
+    let (from, to) =
+        (find("HTTP interface is listening"), find("reading partitions from their committed offsets"));
+    from.zip(to).map_or(f64::NAN, |(from, to)| (to - from) as f64 / 1e3)
+}
+
+/// Bytes of all partitions that a log says were taken up, and milliseconds until the last of them was.
+fn taken_up(log: &str) -> (u64, u64) {
+    let field = |line: &str, name: &str| -> Option<u64> {
         let rest = line.split_once(&format!("{name}="))?.1;
         rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
-    let lines = log.lines().filter(|line| line.contains("partition of the exchange is taken up"));
-    lines.filter_map(|line| Some((field(line, "bytes")?, field(line, "took_ms")?))).collect()
+    let lines = || log.lines().filter(|line| line.contains("partition of the exchange is taken up"));
+    (
+        lines().filter_map(|line| field(line, "bytes")).sum(),
+        lines().filter_map(|line| field(line, "took_ms")).max().unwrap_or_default(),
+    )
 }

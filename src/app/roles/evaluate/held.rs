@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -13,7 +12,7 @@ use crate::engine::decided;
 use crate::engine::evaluator::{Change, Evaluated, Evaluator};
 use crate::engine::view::ExchangeView;
 use crate::engine::wire::{self, parts};
-use crate::exchange::state::read_compacted;
+use crate::exchange::state::Compacted;
 use crate::exchange::transaction::{self, Transactor};
 use crate::ingest::source::RawRecord;
 use crate::telemetry::Telemetry;
@@ -56,17 +55,15 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Takes up partition `number` at `committed`, the group's offset. That one was fetched before
-    /// this reads the state, and only its owner may write it, so the state cannot be ahead of it.
+    /// Takes up partition `number` with the state `found` at `committed`, the group's offset. That one
+    /// was fetched before the state was read, and only its owner may write it, so the state cannot be
+    /// ahead of it.
     pub(super) fn restore(
         settings: &Settings,
         number: i32,
         committed: Option<i64>,
-        stop: &AtomicBool,
+        found: Compacted,
     ) -> anyhow::Result<Self> {
-        let found =
-            read_compacted(&settings.client, &settings.state, number, settings.restore_patience, stop)
-                .with_context(|| format!("partition {number} of {} cannot be restored", settings.state))?;
         let (bytes, topic) = (found.bytes, &settings.state);
         let mut long = BTreeMap::new();
         let mut records = Vec::new();

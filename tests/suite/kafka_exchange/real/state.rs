@@ -1,5 +1,7 @@
 //! What a compacted topic holds when a partition is taken over, and following one partition.
 
+use std::collections::BTreeMap;
+
 use plimsoll::exchange::state::Error as Unread;
 
 use super::*;
@@ -31,6 +33,34 @@ fn the_newest_committed_value_of_each_key_is_restored_and_no_tombstone_or_aborte
     std::thread::sleep(Duration::from_millis(200));
     assert!(transactor.abort(PATIENCE).unwrap());
     assert_eq!(restore(&client, &topic, PATIENCE).unwrap(), ["a=2", "b=1"]);
+}
+
+#[test]
+#[ignore = "needs a real broker: tests/kafka/run.sh"]
+fn partitions_that_are_read_side_by_side_hold_what_each_holds_by_itself() {
+    let (client, topic) = real("several", 4, "compact");
+    let mut transactor = transactor(&client, &topic);
+    transactor.begin().unwrap();
+    for number in 0..3_000_i32 {
+        let (partition, key) = (number % 3, format!("{}", number % 100));
+        let value = format!("{number}");
+        transactor.send(&topic, Some(partition), Some(key.as_bytes()), Some(value.as_bytes()), &[]).unwrap();
+    }
+    assert_eq!(finish(&mut transactor).unwrap(), Finish::Committed);
+    let mut several = BTreeMap::new();
+    let never = AtomicBool::new(false);
+    read_several(&client, &topic, &[0, 1, 2, 3], PATIENCE, &never, &mut |partition, found| {
+        assert!(several.insert(partition, found).is_none(), "each is handed over once");
+    })
+    .unwrap();
+    assert_eq!(several[&3].records, 0, "a partition without records is handed over too");
+    assert_eq!(several[&0].records, 1_000);
+    for partition in 0..4 {
+        let alone = read_compacted(&client, &topic, partition, PATIENCE, &never).unwrap();
+        assert_eq!(several.remove(&partition).unwrap(), alone);
+    }
+    let error = read_several(&client, &topic, &[1, 7], PATIENCE, &never, &mut |_, _| {}).unwrap_err();
+    assert!(error.to_string().contains(&format!("{topic}/7")), "{error}");
 }
 
 #[test]
