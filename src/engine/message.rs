@@ -74,6 +74,7 @@ pub struct Progress {
 
 /// One message of the exchange between observers and evaluators.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on its way into or out of a pane")]
 pub enum Message {
     /// Counts.
     Delta(PaneDelta),

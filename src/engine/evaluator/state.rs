@@ -89,6 +89,7 @@ pub struct KeyRecord {
 
 /// What is known under a key.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on its way into or out of a pane")]
 pub enum Record {
     /// Of [`StateKey::Marks`].
     Marks(Box<Marks>),
