@@ -10,15 +10,15 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::json;
 
 use super::error::ApiError;
 use super::filter::{Events, Findings};
 use super::readiness::Readiness;
-use super::status_page;
+use super::{reload, status_page};
 use crate::domain::{Accounting, EventTime};
 use crate::engine::view::{ModelView, SourceView};
 use crate::telemetry::{Format, Telemetry};
@@ -43,6 +43,7 @@ pub fn router(telemetry: Telemetry, readiness: Readiness, loopback_only: bool) -
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/actions", get(actions))
         .route("/api/v1/status", get(api_status))
+        .route("/-/reload", post(reload::reload).layer(Extension(reload::Loopback(loopback_only))))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(Shared { telemetry, readiness })

@@ -322,6 +322,15 @@ impl Telemetry {
         }
     }
 
+    /// A reload of the configuration ended: `published`, `unchanged`, `invalid`, `needs_restart` or `failed`.
+    pub fn reloaded(&self, _outcome: &'static str) {}
+
+    /// The observer reads by this generation of the configuration now.
+    pub fn configured(&self, _generation: u64) {}
+
+    /// The observer heard of a generation when it had read rows of it already.
+    pub fn configured_late(&self) {}
+
     /// A stage worked for this long.
     pub fn stage_busy(&self, stage: Stage, busy: Duration) {
         let mut state = self.events().lock();

@@ -19,8 +19,8 @@ use super::settle::{Meanwhile, Settled, settle};
 use super::telling::tell;
 use super::{Around, Ended, sessions};
 use crate::app::pipeline::Pictures;
+use crate::app::reload::Configurations;
 use crate::engine::evaluator::{Evaluated, Evaluator};
-use crate::engine::model::ModelSpec;
 use crate::exchange::transaction::{self, Offset, Transactor};
 use crate::ingest::kafka::{self, KafkaSource};
 use crate::ingest::source::{Source, SourceEvent};
@@ -43,8 +43,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// What an evaluator needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The models.
-    pub models: Vec<Arc<ModelSpec>>,
+    /// The models, in each generation.
+    pub configurations: Arc<Configurations>,
     /// Names of the input topics.
     pub inputs: Vec<Arc<str>>,
     /// The consumer of the exchange.
@@ -167,7 +167,7 @@ impl Session<'_> {
                 }
                 SourceEvent::Record(record) => {
                     if let Some(held) = held.get_mut(&record.partition.partition)
-                        && let Err(error) = held.take(&record, &around.telemetry)
+                        && let Err(error) = held.take(&record, settings, around)
                     {
                         // A message that cannot be read stands for records that would be lost with it.
                         failed.get_or_insert(error);
