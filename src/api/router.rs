@@ -20,7 +20,7 @@ use super::filter::{Events, Findings};
 use super::readiness::Readiness;
 use super::{reload, status_page};
 use crate::domain::{Accounting, EventTime};
-use crate::engine::view::{ModelView, SourceView};
+use crate::engine::view::{ConfigurationView, ModelView, SourceView};
 use crate::telemetry::{Format, Telemetry};
 
 #[derive(Clone)]
@@ -146,6 +146,7 @@ async fn api_status(State(shared): State<Shared>) -> Response {
         taken_at: EventTime,
         watermark: Option<EventTime>,
         ready: bool,
+        configuration: &'a ConfigurationView,
         sources: &'a [SourceView],
         topics: BTreeMap<Arc<str>, Topic<'a>>,
         panes: usize,
@@ -163,6 +164,7 @@ async fn api_status(State(shared): State<Shared>) -> Response {
         taken_at: EventTime::from_millis(view.taken_at),
         watermark: view.watermark,
         ready: shared.readiness.is_ready(),
+        configuration: &view.configuration,
         sources: &view.sources,
         topics: topics.collect(),
         panes: view.panes,

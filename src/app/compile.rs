@@ -170,9 +170,7 @@ pub fn read_calibration(model: &str, path: &Path) -> Result<Option<Vec<u8>>, Err
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => {
-            Err(Error::CalibrationRead { model: model.to_owned(), path: path.to_owned(), source })
-        }
+        Err(source) => Err(Error::CalibrationRead { model: model.to_owned(), path: path.to_owned(), source }),
     }
 }
 

@@ -8,9 +8,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::error::{Errors, Report};
+use super::raw;
 use super::tree::{Config, Mode};
 use super::validate::{self, Surroundings};
-use super::raw;
 
 /// The part that may change, as it is written, with defaults filled in: topics, models, policies and the
 /// false-alarm budget. Of actions it has what policies are held against, so it holds no secret.
@@ -64,7 +64,8 @@ pub fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
     let changed = sections.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned());
     // Whether a policy may act is asked by the actor, which reads it when it starts.
     let mode = |name: &str| running.policies.iter().find(|policy| policy.name == name).map(|it| it.mode);
-    let modes = new.policies.iter().filter(|policy| mode(&policy.name).unwrap_or(Mode::Observe) != policy.mode);
+    let modes =
+        new.policies.iter().filter(|policy| mode(&policy.name).unwrap_or(Mode::Observe) != policy.mode);
     changed.chain(modes.map(|policy| format!("policies[{}].mode", policy.name))).collect()
 }
 

@@ -358,7 +358,9 @@ impl Tail {
             last: None,
         };
         let end = match place.end(&self.consumer) {
-            Ok(end) if end == 0 || self.next.max(self.done).is_some_and(|next| next >= end) => return Ok(true),
+            Ok(end) if end == 0 || self.next.max(self.done).is_some_and(|next| next >= end) => {
+                return Ok(true);
+            }
             Ok(end) => end,
             Err(Error::Silent { .. }) => return Ok(false),
             Err(error) => return Err(error),

@@ -105,6 +105,9 @@ label_values! {
     }
 }
 
+/// What becomes of a reload.
+pub(super) const RELOADS: [&str; 5] = ["published", "unchanged", "invalid", "needs_restart", "failed"];
+
 /// An alarm that policies see, in the `mode` label.
 const LIVE: &str = "live";
 /// And one that is only shown.
@@ -152,8 +155,11 @@ impl Events {
             Buckets { limits: &EVALUATION_LIMITS, counts: vec![0; EVALUATION_LIMITS.len()], sum: 0.0 };
         let mut state = State { values: BTreeMap::new(), evaluations };
         state.count(Id::Build, &[version, revision], 1);
-        for id in [Id::Commits, Id::CommitFailures, Id::Findings] {
+        for id in [Id::Commits, Id::CommitFailures, Id::Findings, Id::ConfigurationLate] {
             state.count(id, &[], 0);
+        }
+        for outcome in RELOADS {
+            state.count(Id::Reloads, &[outcome], 0);
         }
         for kind in Rebalance::ALL {
             state.count(Id::Rebalances, &[kind.name()], 0);
@@ -323,13 +329,14 @@ impl Telemetry {
     }
 
     /// A reload of the configuration ended: `published`, `unchanged`, `invalid`, `needs_restart` or `failed`.
-    pub fn reloaded(&self, _outcome: &'static str) {}
-
-    /// The observer reads by this generation of the configuration now.
-    pub fn configured(&self, _generation: u64) {}
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.events().count(Id::Reloads, &[outcome], 1);
+    }
 
     /// The observer heard of a generation when it had read rows of it already.
-    pub fn configured_late(&self) {}
+    pub fn configured_late(&self) {
+        self.events().count(Id::ConfigurationLate, &[], 1);
+    }
 
     /// A stage worked for this long.
     pub fn stage_busy(&self, stage: Stage, busy: Duration) {

@@ -42,7 +42,7 @@ cd "$root"
 if [ -n "$filter" ]; then
   filters=("$filter")
 else
-  filters=(audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: topics::real)
+  filters=(audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: kafka_reload::real:: topics::real)
 fi
 cargo test --locked --test suite -- --ignored "${filters[@]}" | tee "$dir/tests.log"
 passed=$(sed -n 's/^test result: ok\. \([1-9][0-9]* passed\).*finished in \(.*\)$/\1 on Apache Kafka in \2/p' "$dir/tests.log")

@@ -130,14 +130,7 @@ impl Counting {
                 Ok(known) => self.lanes[known] = lane,
                 Err(place) => self.lanes.insert(place, lane),
             }
-            self.observer.assign(
-                assigned.partition,
-                lateness,
-                idle,
-                assigned.offset,
-                resume.as_ref(),
-                now,
-            );
+            self.observer.assign(assigned.partition, lateness, idle, assigned.offset, resume.as_ref(), now);
         }
     }
 

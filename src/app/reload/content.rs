@@ -220,7 +220,8 @@ models:
         let text = String::from_utf8(bytes).unwrap();
         let changed = Published::decode(text.replace("\"5m\"", "\"6m\"").as_bytes()).unwrap_err();
         assert!(changed.to_string().contains("has the hash"), "{changed}");
-        let newer = Published::decode(text.replacen("\"format\":1", "\"format\":2", 1).as_bytes()).unwrap_err();
+        let newer =
+            Published::decode(text.replacen("\"format\":1", "\"format\":2", 1).as_bytes()).unwrap_err();
         assert!(newer.to_string().contains("run one version"), "{newer}");
         assert_eq!(Published::decode(b"hello").unwrap(), None);
     }

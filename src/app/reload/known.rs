@@ -43,10 +43,7 @@ impl Configurations {
     pub fn new(client: &ClientConfig, topic: &str) -> anyhow::Result<Self> {
         let tail = Tail::new(client, topic, 0).context("cannot read the control topic")?;
         let (known, void, compiled) = (Generations::default(), Vec::new(), BTreeMap::new());
-        Ok(Self {
-            topic: topic.to_owned(),
-            inner: Mutex::new(Inner { tail, known, void, compiled }),
-        })
+        Ok(Self { topic: topic.to_owned(), inner: Mutex::new(Inner { tail, known, void, compiled }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -202,7 +199,8 @@ impl Configurations {
 impl Inner {
     fn take(&mut self, published: Published) {
         let Published { generation, by, content, .. } = published;
-        let from = generation.effective_from.map_or_else(|| "the beginning".to_owned(), |from| from.to_string());
+        let from =
+            generation.effective_from.map_or_else(|| "the beginning".to_owned(), |from| from.to_string());
         let (number, hash) = (generation.number, generation.hash.clone());
         match self.known.offer(generation.clone(), content) {
             Offered::Accepted => {

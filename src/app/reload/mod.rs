@@ -146,7 +146,10 @@ impl Reloader {
                 "the new configuration is refused, and the old one runs on: what has changed is read at start only"
             ),
             ReloadAnswer::Failed { error } => {
-                tracing::error!(error, "the new configuration could not be published, and the old one runs on");
+                tracing::error!(
+                    error,
+                    "the new configuration could not be published, and the old one runs on"
+                );
             }
         }
         self.telemetry.reloaded(answer.outcome());
@@ -227,9 +230,9 @@ impl Reloader {
         // A backlog is read faster than it came, so how fast is part of the lead.
         std::thread::sleep(self.commit_interval.min(Duration::from_secs(5)));
         let second = self.publisher.watermark(&self.stop)?;
-        let gone = first.zip(second).map_or(0, |(first, second)| {
-            second.as_millis().saturating_sub(first.as_millis()).max(0)
-        });
+        let gone = first
+            .zip(second)
+            .map_or(0, |(first, second)| second.as_millis().saturating_sub(first.as_millis()).max(0));
         let topics = || before.topics.iter().chain(&next.topics);
         let lateness = topics().map(|topic| topic.allowed_lateness).max().unwrap_or_default();
         // No row was newer than a watermark and its lateness.

@@ -70,7 +70,8 @@ impl Publisher {
             let Event::Record(record) = event else { return ControlFlow::Continue(()) };
             match wire::decode(record.value.unwrap_or_default()) {
                 Ok(Message::Progress(progress)) => {
-                    watermark = progress.sources.iter().filter_map(|source| source.watermark).max().max(watermark);
+                    watermark =
+                        progress.sources.iter().filter_map(|source| source.watermark).max().max(watermark);
                 }
                 Ok(_) => {}
                 Err(error) => {

@@ -20,7 +20,9 @@ use super::telling::tell;
 use super::{Around, Ended, sessions};
 use crate::app::pipeline::Pictures;
 use crate::app::reload::Configurations;
+use crate::engine::Generation;
 use crate::engine::evaluator::{Evaluated, Evaluator};
+use crate::engine::view::ConfigurationView;
 use crate::exchange::transaction::{self, Offset, Transactor};
 use crate::ingest::kafka::{self, KafkaSource};
 use crate::ingest::source::{Source, SourceEvent};
@@ -263,8 +265,18 @@ impl Session<'_> {
         let evaluators = self.held.values().map(Held::evaluator);
         let mut view = self.pictures.view(evaluators.clone());
         view.exchange = self.held.iter().map(|(number, held)| held.view(*number)).collect();
+        view.configuration = configuration(evaluators.clone());
         view.model_bytes = evaluators.flat_map(Evaluator::model_bytes).collect();
         self.around.board.evaluated(view);
+    }
+}
+
+/// What the evaluators here judge by; the one that is furthest behind counts.
+fn configuration<'a>(evaluators: impl Iterator<Item = &'a Evaluator> + Clone) -> ConfigurationView {
+    let number = |generation: &&Generation| generation.number;
+    ConfigurationView {
+        in_effect: evaluators.clone().filter_map(Evaluator::configured).min_by_key(number).cloned(),
+        coming: evaluators.flat_map(Evaluator::coming).max_by_key(number).cloned(),
     }
 }
 

@@ -15,9 +15,10 @@ use crate::app::clock::now_millis;
 use crate::app::pipeline::Counting;
 use crate::app::reload::Configurations;
 use crate::domain::SourcePartition;
+use crate::engine::Generation;
 use crate::engine::message::{Message, Progress, ResumePoint, exchange_partition};
 use crate::engine::observer::Flushed;
-use crate::engine::view::View;
+use crate::engine::view::{ConfigurationView, View};
 use crate::engine::wire;
 use crate::exchange::transaction::{Offset, Transactor};
 use crate::exchange::{Keep, RejectedRecord};
@@ -217,7 +218,6 @@ impl Session<'_> {
             }
             let compiled = configurations.compiled(generation.number)?;
             self.counting.add_generation(generation.number, generation.from(), compiled.topics.clone());
-            self.around.telemetry.configured(generation.number);
             if let Some(newest) = self.counting.newest().filter(|newest| *newest >= generation.from()) {
                 self.around.telemetry.configured_late();
                 tracing::error!(
@@ -333,6 +333,14 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The generation that every partition here has come to, and the newest one.
+    fn configuration(&self) -> ConfigurationView {
+        let configurations = &self.settings.configurations;
+        let in_effect = self.counting.generations().next().and_then(|oldest| configurations.get(oldest));
+        let behind = |newest: &Generation| in_effect.as_ref().is_some_and(|it| it.number < newest.number);
+        ConfigurationView { coming: configurations.newest().filter(behind), in_effect }
+    }
+
     fn show(&self) {
         let lags = self.source.lag();
         let behind: i64 = lags.iter().map(|lag| lag.records).sum();
@@ -347,6 +355,7 @@ impl Session<'_> {
             sources: self.counting.sources(&lags),
             accounting: self.counting.accountings(),
             rejected: self.counting.rejected(),
+            configuration: self.configuration(),
             ..View::default()
         });
     }
@@ -383,7 +392,8 @@ fn take_up(
     for (index, generation) in all.iter().enumerate() {
         let needed = all.get(index + 1).is_none_or(|next| {
             // Of a partition that has shown nothing nobody knows where it stands: most likely near to now.
-            let before = |watermark: Option<_>| watermark.map_or(index + 2 >= all.len(), |at| at < next.from());
+            let before =
+                |watermark: Option<_>| watermark.map_or(index + 2 >= all.len(), |at| at < next.from());
             partitions.iter().map(watermark).any(before)
         });
         if needed && !counting.generations().any(|held| held == generation.number) {
