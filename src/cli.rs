@@ -18,6 +18,7 @@ use plimsoll::app::comparing;
 use plimsoll::app::demo::drive;
 use plimsoll::app::explaining::{self, Filter, Whence};
 use plimsoll::app::inspect;
+use plimsoll::app::reload::Load;
 use plimsoll::app::replay::{self, replay};
 use plimsoll::app::run::{Daemon, Start, stop_on_signals};
 use plimsoll::app::simulate;
@@ -184,7 +185,16 @@ fn daemon(args: &RunArgs) -> anyhow::Result<()> {
     logging::init(&wiring::logging(&config.log))?;
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let stop = Arc::new(AtomicBool::new(false));
+    let (file, roles) = (path.clone(), args.roles.clone());
+    let load = move || {
+        let mut config = config::load(&file, config::environment())?;
+        if !roles.is_empty() {
+            config.roles = roles.iter().copied().collect();
+        }
+        Ok(config)
+    };
     let daemon = Daemon::new(Start {
+        load: Some(Load::new(load)),
         config: &config,
         profiles: BTreeMap::new(),
         started: wiring::started("run", &text),

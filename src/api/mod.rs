@@ -7,6 +7,7 @@ mod error;
 mod filter;
 mod listener;
 mod readiness;
+mod reload;
 mod router;
 mod status_page;
 
@@ -14,11 +15,13 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use axum::Extension;
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Telemetry;
 
 pub use readiness::{Readiness, Reason};
+pub use reload::{Handler, Reload, ReloadAnswer};
 pub use router::router;
 
 /// How long open requests may take after the shutdown began.
@@ -73,6 +76,20 @@ pub async fn serve(
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    serve_with(listener, telemetry, readiness, Reload::default(), shutdown).await
+}
+
+/// The same, where the configuration can be read again.
+///
+/// # Errors
+/// If the listening socket cannot be used.
+pub async fn serve_with(
+    listener: TcpListener,
+    telemetry: Telemetry,
+    readiness: Readiness,
+    reload: Reload,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
     listener.set_nonblocking(true).map_err(Error::Serve)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Serve)?;
     let address = listener.local_addr().map_err(Error::Serve)?;
@@ -80,7 +97,7 @@ pub async fn serve(
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "the HTTP interface has no log-in and listens beyond loopback");
     }
-    let router = router(telemetry, readiness, address.ip().is_loopback());
+    let router = router(telemetry, readiness, address.ip().is_loopback()).layer(Extension(reload));
     let (ending, mut ended) = tokio::sync::watch::channel(false);
     let server = axum::serve(listener::Limited::new(listener), router).with_graceful_shutdown(async move {
         shutdown.await;

@@ -10,18 +10,18 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::json;
 
 use super::error::ApiError;
 use super::filter::{Events, Findings};
 use super::readiness::Readiness;
-use super::status_page;
+use super::{reload, status_page};
 use crate::domain::{Accounting, EventTime, SourcePartition};
 use crate::engine::evaluator::{FaultCounts, TurnedLate};
-use crate::engine::view::{ExchangeView, ModelView, SourceView};
+use crate::engine::view::{ConfigurationView, ExchangeView, ModelView, SourceView};
 use crate::telemetry::{Format, Telemetry};
 
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub fn router(telemetry: Telemetry, readiness: Readiness, loopback_only: bool) -
         .route("/api/v1/actions", get(actions))
         .route("/api/v1/exchange", get(exchange))
         .route("/api/v1/status", get(api_status))
+        .route("/-/reload", post(reload::reload).layer(Extension(reload::Loopback(loopback_only))))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(Shared { telemetry, readiness })
@@ -188,6 +189,7 @@ async fn api_status(State(shared): State<Shared>) -> Response {
         taken_at: EventTime,
         watermark: Option<EventTime>,
         ready: bool,
+        configuration: &'a ConfigurationView,
         sources: &'a [SourceView],
         topics: BTreeMap<Arc<str>, Topic<'a>>,
         panes: usize,
@@ -209,6 +211,7 @@ async fn api_status(State(shared): State<Shared>) -> Response {
         taken_at: EventTime::from_millis(view.taken_at),
         watermark: view.watermark,
         ready: shared.readiness.is_ready(),
+        configuration: &view.configuration,
         sources: &view.sources,
         topics: topics.collect(),
         panes: view.panes,

@@ -163,15 +163,40 @@ pub fn read_profile(model: &str, path: &Path) -> Result<Profile, Error> {
     })
 }
 
+/// Reads the calibration at `path`; none where it is not there yet.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn read_calibration(model: &str, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::CalibrationRead { model: model.to_owned(), path: path.to_owned(), source }),
+    }
+}
+
 /// Every topic with its models, ready to run. `profiles` gives references that are not in files.
 ///
 /// # Errors
 /// All of them, one per model that cannot run.
 pub fn topics(config: &Config, profiles: &BTreeMap<String, Profile>) -> Result<Vec<TopicSpec>, Vec<Error>> {
+    topics_with(config, profiles, None)
+}
+
+/// The same, where calibrations too are not in files, if they are given: a model that is not among them
+/// has none yet.
+///
+/// # Errors
+/// All of them, one per model that cannot run.
+pub fn topics_with(
+    config: &Config,
+    profiles: &BTreeMap<String, Profile>,
+    calibrations: Option<&BTreeMap<String, Vec<u8>>>,
+) -> Result<Vec<TopicSpec>, Vec<Error>> {
     let mut errors = Vec::new();
     let mut compiled: Vec<(&config::Model, ModelSpec, ModelMapping)> = Vec::new();
     for model in &config.models {
-        match compile(config, model, profiles.get(&model.name)) {
+        match compile(config, model, profiles.get(&model.name), calibrations) {
             Ok((spec, mapping)) => compiled.push((model, spec, mapping)),
             Err(error) => errors.push(error),
         }
@@ -209,6 +234,7 @@ fn compile(
     config: &Config,
     model: &config::Model,
     given: Option<&Profile>,
+    calibrations: Option<&BTreeMap<String, Vec<u8>>>,
 ) -> Result<(ModelSpec, ModelMapping), Error> {
     let ModelPlan { schema, mapping, options } = plan(model);
     let profile = match (given, &model.profile) {
@@ -239,7 +265,11 @@ fn compile(
         .map(|check| compile_check(config, model, check, &layout))
         .collect::<Result<Vec<CheckSpec>, Error>>()?;
     if let (Some(path), Some(profile)) = (&model.calibration, &profile) {
-        calibrate(model, path, &mut checks, &layout, profile)?;
+        let bytes = match calibrations {
+            Some(given) => given.get(&model.name).cloned(),
+            None => read_calibration(&model.name, path)?,
+        };
+        calibrate(model, (path, bytes), &mut checks, &layout, profile)?;
     }
     let policies =
         config.policies.iter().filter(|policy| policy.model == model.name).map(policy_spec).collect();
@@ -276,27 +306,21 @@ fn compile(
 /// and says so, because `plimsoll calibrate` starts from the configuration that will name it.
 fn calibrate(
     model: &config::Model,
-    path: &Path,
+    (path, bytes): (&Path, Option<Vec<u8>>),
     checks: &mut [CheckSpec],
     layout: &Layout,
     profile: &Profile,
 ) -> Result<(), Error> {
     let (name, id) = (|| model.name.clone(), ModelId::from(model.name.as_str()));
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-            let why = format!(
-                "there is no {path}; make it with `plimsoll calibrate --model {id}`",
-                path = path.display()
-            );
-            for check in checks {
-                check.sequential.tolerances.misfits.insert(String::new(), why.clone());
-            }
-            return Ok(());
+    let Some(bytes) = bytes else {
+        let why = format!(
+            "there is no {path}; make it with `plimsoll calibrate --model {id}`",
+            path = path.display()
+        );
+        for check in checks {
+            check.sequential.tolerances.misfits.insert(String::new(), why.clone());
         }
-        Err(source) => {
-            return Err(Error::CalibrationRead { model: name(), path: path.to_owned(), source });
-        }
+        return Ok(());
     };
     let calibration = Calibration::read(&bytes).map_err(|source| Error::Calibration {
         model: name(),

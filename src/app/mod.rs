@@ -14,6 +14,7 @@ pub mod files;
 pub mod inspect;
 pub mod pipeline;
 pub mod profiling;
+pub mod reload;
 pub mod replay;
 pub mod roles;
 pub mod run;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,17 +13,17 @@ use super::act;
 use super::acting::Acting;
 use super::clock::now_millis;
 use super::daemon::{self, READING, Surroundings};
-use super::pipeline::{Pipeline, TopicSpec, models};
+use super::pipeline::{Pipeline, TopicSpec};
+use super::reload::{Configurations, Load, Publisher, Reloader, declare};
 use super::roles::{Around, Board, End, Ends, evaluate, observe};
 use super::{compile, wiring};
 use crate::action::lease::monotonic;
-use crate::api::{self, Readiness};
+use crate::api::{self, Readiness, Reload};
 use crate::audit::{FileStore, KafkaStore};
 use crate::config::{Audit, Config, Kafka, Role};
 use crate::domain::Decision;
 use crate::exchange::{kafka::Producer, topics};
 use crate::ingest::kafka::KafkaSource;
-use crate::policy::Decide;
 use crate::profile::Profile;
 use crate::telemetry::Telemetry;
 
@@ -48,6 +48,8 @@ pub struct Start<'a> {
     pub started: BTreeMap<String, String>,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
+    /// Reads the configuration again; none: it stays as it is.
+    pub load: Option<Load>,
 }
 
 /// A daemon whose HTTP interface is up; its engine runs when `serve` is called.
@@ -57,6 +59,7 @@ pub struct Daemon<'a> {
     kafka: &'a Kafka,
     topics: Vec<TopicSpec>,
     runtime: Runtime,
+    reload: Reload,
     /// Counters and pictures.
     pub telemetry: Telemetry,
     readiness: Readiness,
@@ -77,17 +80,7 @@ impl<'a> Daemon<'a> {
         let telemetry =
             Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
         telemetry.declare_topics(config.topics.iter().map(|topic| topic.name.as_str()));
-        for policy in &config.policies {
-            telemetry.declare_policy(&policy.model, &policy.name, policy.decide);
-            if policy.decide == Decide::Sequential {
-                for check in &policy.checks {
-                    telemetry.declare_detectors(&policy.model, check);
-                }
-            }
-            for action in &policy.actions {
-                telemetry.declare_action(&policy.model, action);
-            }
-        }
+        declare(&config.policies, &telemetry);
         telemetry.declare_roles(config.roles.iter().map(|role| role.name()));
         let readiness = Readiness::default();
         for role in &config.roles {
@@ -99,17 +92,22 @@ impl<'a> Daemon<'a> {
             .enable_all()
             .build()
             .context("cannot start the I/O threads")?;
+        let reload = Reload::default();
+        if start.load.is_some() {
+            reload_on_hangup(runtime.handle(), reload.clone())?;
+        }
         let listener = api::bind(&api::Config { listen: config.http.listen })?;
         let address = listener.local_addr().context("the HTTP interface has no address")?;
         runtime.spawn({
-            let (telemetry, readiness) = (telemetry.clone(), readiness.clone());
+            let (telemetry, readiness, reload) = (telemetry.clone(), readiness.clone(), reload.clone());
             async move {
-                if let Err(error) = api::serve(listener, telemetry, readiness, std::future::pending()).await {
+                let served = api::serve_with(listener, telemetry, readiness, reload, std::future::pending());
+                if let Err(error) = served.await {
                     tracing::error!(error = &error as &dyn std::error::Error, "the HTTP interface has ended");
                 }
             }
         });
-        Ok(Self { start, kafka, topics, runtime, telemetry, readiness, address })
+        Ok(Self { start, kafka, topics, runtime, reload, telemetry, readiness, address })
     }
 
     /// Takes its roles until it is asked to stop, joined to other instances by Kafka. Blocks; call it on
@@ -128,18 +126,20 @@ impl<'a> Daemon<'a> {
         let own = own.iter().map(|topic| topic.name.as_str());
         self.telemetry.declare_exchange(&instance, self.kafka.exchange.partitions, own);
         tracing::info!(instance, group = self.kafka.group, roles = names.join(" "), "starting");
+        let configurations = self.configurations(&instance)?;
         let around = self.around();
         let ends: Ends = Ends::default();
         std::thread::scope(|scope| -> anyhow::Result<()> {
             for role in roles {
                 let (around, ends, instance) = (&around, &ends, instance.as_str());
+                let configurations = Arc::clone(&configurations);
                 let name = format!("plimsoll-{}", role.name());
                 let serve = move || {
                     // Whatever happens to a role, the others must not wait for it for ever.
                     let _end = End { role, ends, around };
                     let served = match role {
-                        Role::Observe => observe::serve(&self.observe(instance), around),
-                        Role::Evaluate => evaluate::serve(&self.evaluate(instance), around),
+                        Role::Observe => observe::serve(&self.observe(instance, configurations), around),
+                        Role::Evaluate => evaluate::serve(&self.evaluate(instance, configurations), around),
                         Role::Act => self.act(around),
                     };
                     if let Err(error) = served {
@@ -171,10 +171,44 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn observe(&self, instance: &str) -> observe::Settings {
+    /// What everybody runs with: what is published, and what this instance has to add to it.
+    fn configurations(&self, instance: &str) -> anyhow::Result<Arc<Configurations>> {
+        let (kafka, config) = (self.kafka, self.start.config);
+        let exchange = &kafka.exchange;
+        let client = wiring::connection(kafka).client_config();
+        let configurations = Arc::new(Configurations::new(&client, &exchange.control_topic())?);
+        let stays = config.clone();
+        let reloader = Arc::new(Reloader {
+            running: config.clone(),
+            profiles: self.start.profiles.clone(),
+            load: self.start.load.clone().unwrap_or_else(|| Load::new(move || Ok(stays.clone()))),
+            configurations: Arc::clone(&configurations),
+            publisher: Publisher {
+                client,
+                id: wiring::control_id(kafka, instance),
+                control: exchange.control_topic(),
+                partials: exchange.partials_topic(),
+                partitions: exchange.partitions,
+                state: exchange.state_topic(),
+                most_bytes: wiring::CONTROL_BYTES as usize,
+            },
+            instance: instance.to_owned(),
+            commit_interval: kafka.commit_interval,
+            telemetry: self.telemetry.clone(),
+            stop: Arc::clone(&self.start.stop),
+            busy: Mutex::new(()),
+        });
+        reloader.start().context("the configuration cannot be shared with the other instances")?;
+        if self.start.load.is_some() {
+            self.reload.serve(Arc::new(move || reloader.reload()));
+        }
+        Ok(configurations)
+    }
+
+    fn observe(&self, instance: &str, configurations: Arc<Configurations>) -> observe::Settings {
         let (kafka, config) = (self.kafka, self.start.config);
         observe::Settings {
-            topics: self.topics.clone(),
+            configurations,
             limits: compile::limits(config),
             source: wiring::source(kafka, config),
             client: wiring::connection(kafka).client_config(),
@@ -186,10 +220,10 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn evaluate(&self, instance: &str) -> evaluate::Settings {
+    fn evaluate(&self, instance: &str, configurations: Arc<Configurations>) -> evaluate::Settings {
         let kafka = self.kafka;
         evaluate::Settings {
-            models: models(&self.topics),
+            configurations,
             inputs: self.topics.iter().map(|topic| Arc::clone(&topic.name)).collect(),
             source: wiring::exchange_source(kafka, Role::Evaluate, &kafka.exchange.partials_topic()),
             client: wiring::connection(kafka).client_config(),
@@ -313,6 +347,24 @@ impl<'a> Daemon<'a> {
             }
         }
     }
+}
+
+/// Reads the configuration again on SIGHUP.
+fn reload_on_hangup(runtime: &tokio::runtime::Handle, reload: Reload) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let _guard = runtime.enter();
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen to SIGHUP")?;
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            let reload = reload.clone();
+            match tokio::task::spawn_blocking(move || reload.call()).await {
+                Ok(Some(_told)) => {}
+                Ok(None) => tracing::warn!("this instance is still starting; ask it to reload again"),
+                Err(error) => tracing::error!(%error, "reloading has ended in a fault"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Sets `stop` on SIGINT and SIGTERM; a second signal ends the process at once.

@@ -23,7 +23,7 @@ use crate::telemetry::logging;
 /// How many ends of calls may wait to be taken.
 const RESULTS: usize = 64;
 /// Largest message of the control topic: a whole configuration in one piece.
-const CONTROL_BYTES: u32 = 8 << 20;
+pub const CONTROL_BYTES: u32 = 8 << 20;
 
 /// The connection to Kafka, for consumers and producers alike.
 pub fn connection(kafka: &Kafka) -> Connection {
@@ -162,6 +162,11 @@ fn named(hosts: [Option<String>; 2]) -> Result<String, Errors> {
 /// of one that died ends what that had open.
 pub fn transactional_id(kafka: &Kafka, role: Role, instance: &str) -> String {
     format!("{}.{}.{instance}", kafka.group, role.name())
+}
+
+/// The transactional id by which the process called `instance` publishes configurations.
+pub fn control_id(kafka: &Kafka, instance: &str) -> String {
+    format!("{}.control.{instance}", kafka.group)
 }
 
 /// The audit log's topic.

@@ -9,6 +9,7 @@
 //! The tree is plain data. The app maps it to what the engine and the adapters take, so that none
 //! of them knows how a configuration file looks.
 
+mod change;
 mod error;
 mod layers;
 mod path;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use crate::ingest::place::{FieldSource as Source, Pointer, Segment};
+pub use change::{needs_restart, of_part};
 pub use error::{Errors, Problem};
 pub use secret::Secret;
 pub use shape::schema;
@@ -81,7 +83,9 @@ pub fn parse(
     let config = match serde_json::from_value::<raw::Root>(document) {
         Ok(root) => {
             let folder = path.parent().unwrap_or(Path::new(""));
-            validate::validate(&root, &Surroundings { folder, env: &env }, &mut report)
+            let around = Surroundings { folder, env: &env };
+            let config = validate::validate(&root, &around, &mut report);
+            config.map(|config| Config { part: change::part(&root), ..config })
         }
         Err(wrong) => {
             report.shape_error(Default::default(), wrong.to_string());

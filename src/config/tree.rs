@@ -47,6 +47,8 @@ pub struct Config {
     pub http: Http,
     /// The daemon's own log.
     pub log: Log,
+    /// The part that may change while everything runs, as it is written; see [`of_part`](super::of_part).
+    pub part: serde_json::Value,
     /// What deserves a second look but is no error, ordered by place.
     pub warnings: Vec<Problem>,
 }
@@ -306,7 +308,7 @@ pub struct Policy {
 }
 
 /// Something that policies may ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
     /// Its name.
     pub name: String,
@@ -319,7 +321,7 @@ pub struct Action {
 }
 
 /// What carries out an action.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Nothing: it is only recorded.
     DryRun,
@@ -328,7 +330,7 @@ pub enum Target {
 }
 
 /// A signed call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// `https`, or `http` on a loopback address; without user or password.
     pub url: String,

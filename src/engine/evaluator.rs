@@ -6,6 +6,7 @@
 //! changed since the last call, and [`Evaluator::restore`] makes an evaluator of all of it that goes
 //! on as if nothing had happened.
 
+mod coming;
 mod intake;
 mod key;
 mod state;
@@ -15,11 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coming::{Coming, Models, by_name, fitting};
 use key::{KeyState, detectors};
 
 pub use intake::{Fault, FaultCounts, Intake, TurnedLate};
 pub use state::{Change, KeyRecord, Marks, Record, StateKey};
 
+use super::generation::Generation;
 use super::message::{Message, PaneDelta, Progress};
 use super::model::ModelSpec;
 use super::view::PolicyState;
@@ -97,7 +100,11 @@ pub struct KeyView<'a> {
 /// The evaluator of some models.
 #[derive(Debug)]
 pub struct Evaluator {
-    models: BTreeMap<ModelId, Arc<ModelSpec>>,
+    models: Models,
+    /// The generation that they are of.
+    configured: Option<Generation>,
+    /// Those that are to follow, in their order.
+    coming: Vec<Coming>,
     keys: BTreeMap<ModelKey, KeyState>,
     watermarks: Watermarks,
     /// Source partitions that have ended for good.
@@ -117,7 +124,9 @@ impl Evaluator {
     /// An evaluator of `models`.
     pub fn new(models: impl IntoIterator<Item = Arc<ModelSpec>>) -> Self {
         Self {
-            models: models.into_iter().map(|model| (model.id.clone(), model)).collect(),
+            models: by_name(models),
+            configured: None,
+            coming: Vec::new(),
             keys: BTreeMap::new(),
             watermarks: Watermarks::default(),
             finished: BTreeSet::new(),
@@ -129,7 +138,8 @@ impl Evaluator {
         }
     }
 
-    /// Takes the next message.
+    /// Takes the next message. What a generation of the configuration holds is not in its message:
+    /// that is for [`Evaluator::reconfigure`].
     pub fn take(&mut self, message: Message) -> Evaluated {
         match message {
             Message::Delta(delta) => {
@@ -141,6 +151,7 @@ impl Evaluator {
                 }
             }
             Message::Progress(progress) => self.advance(&progress),
+            Message::Control(_) => Evaluated::default(),
         }
     }
 
@@ -154,10 +165,23 @@ impl Evaluator {
         if !self.intake.admits(&delta.source, delta.offsets) {
             return Merged::Repeated;
         }
-        let fits = |spec: &&Arc<ModelSpec>| {
-            spec.profile_hash() == delta.key.profile && spec.layout_id == delta.layout
-        };
-        let Some(spec) = self.models.get(&delta.key.model).filter(fits) else {
+        if let Some(coming) = self.coming.iter_mut().rfind(|coming| coming.generation.from() <= delta.pane) {
+            if !coming.fits(&delta.key, delta.layout) {
+                self.intake.foreign(delta.summary.rows);
+                return Merged::Foreign;
+            }
+            self.changed.pane(&delta.key, delta.pane);
+            coming.merge(delta.key, delta.pane, delta.summary);
+            return Merged::Counted;
+        }
+        let Some(spec) = fitting(&self.models, &delta.key, delta.layout) else {
+            // Of the generation before, and all of its windows are judged.
+            if self.configured.as_ref().is_some_and(|configured| delta.pane < configured.from()) {
+                if delta.key.segment == Segment::All {
+                    self.intake.turned_late(&delta.source.topic, delta.summary.rows);
+                }
+                return Merged::Late;
+            }
             self.intake.foreign(delta.summary.rows);
             return Merged::Foreign;
         };
@@ -203,19 +227,26 @@ impl Evaluator {
         }
         let finished =
             !self.finished.is_empty() && self.watermarks.all(|source| self.finished.contains(source));
-        let until = if finished { self.last_window_end() } else { self.watermarks.advance() };
-        let Some(until) = until else {
+        let reached = if finished { None } else { self.watermarks.advance() };
+        loop {
+            let until = if finished { self.last_window_end() } else { reached };
+            let Some(until) = until else { return evaluated };
+            let next = self.coming.first().map(|coming| coming.generation.from());
+            let last = next.map_or(until, |next| next.min(until));
+            while let Some(end) = self.next_end().filter(|end| *end <= last) {
+                self.evaluate(end, &mut evaluated);
+                self.closed = end;
+                self.evict();
+            }
+            if next.is_some_and(|next| next <= until) {
+                self.switch(&mut evaluated);
+                continue;
+            }
+            if !finished {
+                self.closed = self.closed.max(until);
+            }
             return evaluated;
-        };
-        while let Some(end) = self.next_end().filter(|end| *end <= until) {
-            self.evaluate(end, &mut evaluated);
-            self.closed = end;
-            self.evict();
         }
-        if !finished {
-            self.closed = self.closed.max(until);
-        }
-        evaluated
     }
 
     /// Windows that end up to here have been evaluated; none before event time is known.
@@ -276,7 +307,8 @@ impl Evaluator {
 
     /// Panes held, and the bytes of their counts.
     pub fn held(&self) -> (usize, usize) {
-        let panes = || self.keys.values().flat_map(|state| state.panes.values());
+        let coming = || self.coming.iter().flat_map(|coming| coming.panes.values());
+        let panes = || self.keys.values().flat_map(|state| state.panes.values()).chain(coming());
         (panes().count(), panes().map(Summary::size).sum())
     }
 
@@ -285,6 +317,9 @@ impl Evaluator {
         let mut bytes = BTreeMap::new();
         for (key, state) in &self.keys {
             *bytes.entry(key.model.clone()).or_default() += state.size();
+        }
+        for ((key, _), pane) in self.coming.iter().flat_map(|coming| &coming.panes) {
+            *bytes.entry(key.model.clone()).or_default() += pane.size();
         }
         bytes
     }
@@ -310,13 +345,18 @@ impl Evaluator {
 
     /// Where the last rows' windows end, for an input that has ended.
     fn last_window_end(&self) -> Option<EventTime> {
-        self.keys
-            .values()
-            .filter_map(|state| {
-                let last = *state.panes.keys().next_back()?;
-                state.spec.windows().iter().map(|window| window.next_end(last)).max()
-            })
-            .max()
+        let last_end = |spec: &ModelSpec, last: EventTime| {
+            spec.windows().iter().map(|window| window.next_end(last)).max()
+        };
+        let held = self.keys.values().filter_map(|state| {
+            let last = *state.panes.keys().next_back()?;
+            last_end(&state.spec, last)
+        });
+        let coming = self.coming.iter().flat_map(|coming| {
+            let spec = |key: &ModelKey| coming.models.get(&key.model);
+            coming.panes.keys().filter_map(move |(key, pane)| last_end(spec(key)?, *pane))
+        });
+        held.chain(coming).max()
     }
 
     fn evaluate(&mut self, end: EventTime, out: &mut Evaluated) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::generation::Generation;
 use crate::domain::{Accounting, EventTime, ModelId, ModelKey, RejectReason, SourcePartition};
 use crate::sketch::Summary;
 use crate::stats::stable_hash::StableHash;
@@ -80,6 +81,9 @@ pub enum Message {
     Delta(PaneDelta),
     /// The end of a commit.
     Progress(Progress),
+    /// A generation of the configuration was published: it says from when it is for, so that
+    /// evaluators take it up at one place of their logs. Its content is in the control topic.
+    Control(Generation),
 }
 
 /// The partition of the exchange, of `partitions`, in which everything about `model` is evaluated.

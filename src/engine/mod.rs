@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod decided;
 pub mod evaluator;
+pub mod generation;
 pub mod message;
 pub mod model;
 pub mod observer;
@@ -12,6 +13,7 @@ pub mod view;
 pub mod wire;
 
 pub use evaluator::Evaluator;
+pub use generation::Generation;
 pub use message::{Message, Offsets, PaneDelta, Progress, ResumePoint, SourceProgress};
 pub use model::ModelSpec;
 pub use observer::Observer;

@@ -165,6 +165,20 @@ impl Observer {
         self.find(partition).is_some_and(|state| state.clock.admit(time))
     }
 
+    /// The watermark of `partition`.
+    pub fn watermark(&self, partition: &SourcePartition) -> Option<EventTime> {
+        let index = self.search(partition).ok()?;
+        self.partitions[index].1.clock.watermark()
+    }
+
+    /// From now on `partition` allows `lateness`, and is idle after a silence of `idle_after`.
+    pub fn retime(&mut self, partition: &SourcePartition, lateness: Duration, idle_after: Duration) {
+        if let Some(state) = self.find(partition) {
+            state.clock.allow(lateness);
+            state.idle_after = idle_after;
+        }
+    }
+
     /// Counts a batch of admitted rows that came from `partition`.
     pub fn count(&mut self, partition: &SourcePartition, model: &ModelSpec, batch: &InferenceBatch) {
         let Some(state) = self.find(partition) else {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::evaluator::{FaultCounts, TurnedLate};
+use super::generation::Generation;
 use crate::domain::{
     Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
 };
@@ -141,8 +142,19 @@ pub struct View {
     pub pane_bytes: usize,
     /// Partitions of the exchange that are held here, ordered.
     pub exchange: Vec<ExchangeView>,
+    /// Generations of the configuration.
+    pub configuration: ConfigurationView,
     /// Bytes held for each model that is evaluated here: counts, windows and detectors.
     pub model_bytes: BTreeMap<ModelId, usize>,
+}
+
+/// Generations of the configuration, as this instance knows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConfigurationView {
+    /// The one that windows are judged by now.
+    pub in_effect: Option<Generation>,
+    /// The newest one, where it is to take effect yet.
+    pub coming: Option<Generation>,
 }
 
 /// One partition of the exchange, as its evaluator sees it.

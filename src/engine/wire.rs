@@ -20,6 +20,7 @@ pub const VERSION: u8 = 1;
 mod kind {
     pub(super) const DELTA: u8 = 1;
     pub(super) const PROGRESS: u8 = 2;
+    pub(super) const CONTROL: u8 = 3;
     pub(super) const MARKS: u8 = 16;
     pub(super) const KEY: u8 = 17;
     pub(super) const PANE: u8 = 18;
@@ -84,6 +85,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
     match message {
         Message::Delta(delta) => write(kind::DELTA, &DeltaForm::of(delta)),
         Message::Progress(progress) => write(kind::PROGRESS, &ProgressForm::of(progress)),
+        Message::Control(generation) => write(kind::CONTROL, generation),
     }
 }
 
@@ -95,6 +97,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Error> {
     match read(bytes)? {
         (kind::DELTA, bytes) => Ok(Message::Delta(body::<DeltaForm>(bytes)?.message())),
         (kind::PROGRESS, bytes) => Ok(Message::Progress(Progress::from(body::<ProgressForm>(bytes)?))),
+        (kind::CONTROL, bytes) => Ok(Message::Control(body(bytes)?)),
         (kind, _) => Err(Error::Kind(kind)),
     }
 }

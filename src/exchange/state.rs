@@ -357,6 +357,8 @@ pub struct Tail {
     partition: i32,
     /// The next offset, once one is known.
     next: Option<i64>,
+    /// An end up to which everything was handed over: markers may lie between the last record and it.
+    done: Option<i64>,
     at_end: bool,
 }
 
@@ -379,7 +381,7 @@ impl Tail {
     pub fn new(client: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Error> {
         let consumer = reader(client, "read_committed")?;
         begin(&consumer, topic, [(partition, Offset::Beginning)]).map_err(|error| client_error(&error))?;
-        Ok(Self { consumer, topic: topic.to_owned(), partition, next: None, at_end: false })
+        Ok(Self { consumer, topic: topic.to_owned(), partition, next: None, done: None, at_end: false })
     }
 
     /// Hands over what is there, waiting at most `timeout` for the first record. Returns how many
@@ -434,12 +436,14 @@ impl Tail {
             moved,
             last: None,
         };
-        match place.end(&self.consumer) {
-            Ok(end) if end == 0 || self.next.is_some_and(|next| next >= end) => return Ok(true),
-            Ok(_) => {}
+        let end = match place.end(&self.consumer) {
+            Ok(end) if end == 0 || self.next.max(self.done).is_some_and(|next| next >= end) => {
+                return Ok(true);
+            }
+            Ok(end) => end,
             Err(Error::Silent { .. }) => return Ok(false),
             Err(error) => return Err(error),
-        }
+        };
         // An end that was told before the question says nothing. Assigned anew, the partition tells
         // its end again, and that one lies at or behind the answer.
         let from = self.next.map_or(Offset::Beginning, Offset::Offset);
@@ -448,6 +452,7 @@ impl Tail {
         loop {
             self.poll(until.saturating_duration_since(Instant::now()), sink)?;
             if self.at_end {
+                self.done = Some(end);
                 return Ok(true);
             }
             if Instant::now() >= until {

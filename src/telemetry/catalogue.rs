@@ -194,6 +194,12 @@ catalogue! {
     "Build and process" {
         /// Version and source revision of this daemon; always 1.
         Build = "plimsoll_build_info" Info None [version revision] Series::One;
+        /// The configuration that windows are judged by, or that is to take effect: number and SHA-256, `state` is `in_effect` or `coming`; always 1.
+        Configuration = "plimsoll_configuration_info" Info None [generation hash state] Series::Fixed(2);
+        /// Reloads of the configuration that this instance was asked for, by what became of them.
+        Reloads = "plimsoll_reloads_total" Counter None [outcome] Series::Fixed(5);
+        /// Generations of the configuration that the observer heard of when it had read rows of them already.
+        ConfigurationLate = "plimsoll_configuration_late_total" Counter None [] Series::One;
         /// Processor time of the daemon, user and system.
         ProcessCpu = "process_cpu_seconds_total" Counter Seconds [] Series::One;
         /// Resident memory of the daemon.

@@ -106,6 +106,9 @@ label_values! {
     }
 }
 
+/// What becomes of a reload.
+pub(super) const RELOADS: [&str; 5] = ["published", "unchanged", "invalid", "needs_restart", "failed"];
+
 /// An alarm that policies see, in the `mode` label.
 const LIVE: &str = "live";
 /// And one that is only shown.
@@ -168,8 +171,11 @@ impl Events {
         state.histogram(Id::EvaluationDuration, &[], &EVALUATION_LIMITS);
         state.count(Id::Build, &[version, revision], 1);
         super::exchange::begin(&mut state);
-        for id in [Id::Commits, Id::CommitFailures, Id::Findings] {
+        for id in [Id::Commits, Id::CommitFailures, Id::Findings, Id::ConfigurationLate] {
             state.count(id, &[], 0);
+        }
+        for outcome in RELOADS {
+            state.count(Id::Reloads, &[outcome], 0);
         }
         for kind in Rebalance::ALL {
             state.count(Id::Rebalances, &[kind.name()], 0);
@@ -327,6 +333,16 @@ impl Telemetry {
         for topic in topics {
             self.dead_letters(&topic, 1);
         }
+    }
+
+    /// A reload of the configuration ended: `published`, `unchanged`, `invalid`, `needs_restart` or `failed`.
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.events().count(Id::Reloads, &[outcome], 1);
+    }
+
+    /// The observer heard of a generation when it had read rows of it already.
+    pub fn configured_late(&self) {
+        self.events().count(Id::ConfigurationLate, &[], 1);
     }
 
     /// A stage worked for this long.

@@ -28,6 +28,7 @@ pub(super) fn verdicts() -> impl Iterator<Item = Option<Verdict>> {
 
 /// Adds what the view shows to a page.
 pub(super) fn collect(view: &View, page: &mut Page) {
+    configuration(view, page);
     sources(view, page);
     accounting(view, page);
     engine(view, page);
@@ -46,6 +47,15 @@ pub(super) fn instant(time: EventTime) -> Option<f64> {
 pub(super) fn show_instant(page: &mut Page, id: Id, labels: &[&str], time: Option<EventTime>) {
     if let Some(seconds) = time.and_then(instant) {
         page.number(id, labels, seconds, true);
+    }
+}
+
+fn configuration(view: &View, page: &mut Page) {
+    let shown = [("in_effect", &view.configuration.in_effect), ("coming", &view.configuration.coming)];
+    for (state, generation) in shown {
+        let Some(generation) = generation else { continue };
+        let labels = [&*generation.number.to_string(), generation.hash.as_str(), state];
+        page.set(Id::Configuration, &labels, Value::Count(1));
     }
 }
 

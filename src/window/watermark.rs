@@ -35,6 +35,11 @@ impl PartitionClock {
         true
     }
 
+    /// From now on rows may be `lateness` behind the largest event time. The watermark stays.
+    pub fn allow(&mut self, lateness: Duration) {
+        self.lateness = lateness;
+    }
+
     /// Time has gone on without this partition, up to `time`: what it shows from before is late.
     pub fn raise(&mut self, time: EventTime) {
         self.watermark = self.watermark.max(time);

@@ -42,7 +42,8 @@ cd "$root"
 if [ -n "$filter" ]; then
   filters=("$filter")
 else
-  filters=(audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: topics::real wire::reading::real)
+  filters=(audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: kafka_reload::real::
+    topics::real wire::reading::real)
 fi
 cargo test --locked --test suite -- --ignored "${filters[@]}" | tee "$dir/tests.log"
 passed=$(sed -n 's/^test result: ok\. \([1-9][0-9]* passed\).*finished in \(.*\)$/\1 on Apache Kafka in \2/p' "$dir/tests.log")

@@ -104,6 +104,7 @@ pub fn demo(options: &Options) -> anyhow::Result<()> {
         config.http.listen = options.listen;
         let profile = reference(&config, &scenario, options.seed, start, REFERENCE_ROWS)?;
         let daemon = Daemon::new(Start {
+            load: None,
             config: &config,
             profiles: BTreeMap::from([("credit".to_owned(), profile)]),
             started: wiring::started("demo", CONFIG.as_bytes()),

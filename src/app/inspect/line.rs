@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::domain::{Accounting, Decision, EventTime, Finding, ModelKey};
 use crate::engine::actor::Entry;
 use crate::engine::message::{Message, Offsets, Progress};
-use crate::engine::{decided, wire};
+use crate::engine::{Generation, decided, wire};
 use crate::sketch::Summary;
 
 /// Where a message stands.
@@ -86,6 +86,12 @@ enum Line<'a> {
         sources: Vec<SourceLine<'a>>,
         topics: &'a BTreeMap<Arc<str>, i32>,
     },
+    Configured {
+        #[serde(flatten)]
+        place: Place,
+        #[serde(flatten)]
+        generation: &'a Generation,
+    },
     Decision {
         #[serde(flatten)]
         place: Place,
@@ -153,6 +159,7 @@ pub(super) fn partial(place: Place, value: Option<&[u8]>, full: bool) -> String 
             counts: full.then(|| Counts::of(&delta.summary)),
         }),
         Ok(Message::Progress(progress)) => json(&progress_line(place, &progress)),
+        Ok(Message::Control(generation)) => json(&Line::Configured { place, generation: &generation }),
         Err(error) => unreadable(place, value, &error),
     }
 }

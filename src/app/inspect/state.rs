@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::line::{Counts, hex, json};
 use crate::domain::{Accounting, Decide, EventTime, ModelId, ModelKey, Segment, Verdict};
+use crate::engine::Generation;
 use crate::engine::evaluator::{FaultCounts, KeyRecord, Marks, Record, StateKey};
 use crate::engine::wire::{self, parts};
 use crate::policy::PolicyMachine;
@@ -115,6 +116,9 @@ enum Line<'a> {
         rejected: BTreeMap<&'a str, BTreeMap<&'a str, u64>>,
         faults: FaultCounts,
         seen: BTreeMap<String, i64>,
+        /// The generation of the configuration that is in effect, and those that are to follow.
+        configured: Option<&'a Generation>,
+        coming: &'a [Generation],
         bytes: usize,
     },
     Key {
@@ -224,6 +228,8 @@ fn marks_line(partition: i32, marks: &Marks, bytes: usize) -> Line<'_> {
         rejected,
         faults: marks.intake.faults(),
         seen: marks.intake.seen().iter().map(|(source, offset)| (source.to_string(), *offset)).collect(),
+        configured: marks.configured.as_ref(),
+        coming: &marks.coming,
         bytes,
     }
 }

@@ -1,6 +1,7 @@
 //! A record's way through one process: decode, observe, evaluate. It is fed by a source, holds no
 //! clock and does no I/O, so that `run`, `replay`, the demo and the tests share every line of it.
 
+mod eras;
 mod pictures;
 mod versions;
 
@@ -13,11 +14,12 @@ use crate::engine::evaluator::{Evaluated, Evaluator};
 use crate::engine::message::{Message, Offsets, Progress, ResumePoint};
 use crate::engine::model::ModelSpec;
 use crate::engine::observer::{Flushed, Observer};
-use crate::ingest::decoder::{Decoder, Limits, Rejected};
+use crate::ingest::decoder::{Limits, Rejected};
 use crate::ingest::mapping::TopicMapping;
 use crate::ingest::source::{Assigned, RawRecord, SourceEvent};
 use crate::record::BatchBuilder;
 
+use eras::{Era, Reading};
 pub use pictures::Pictures;
 use versions::Versions;
 
@@ -42,12 +44,9 @@ pub struct TopicSpec {
 /// A rejected record, and where it stood. The sink borrows its bytes if it may keep any.
 pub type RejectSink<'a> = dyn FnMut(&RawRecord<'_>, &Rejected) + 'a;
 
-#[derive(Debug)]
+/// What became of a topic's records.
+#[derive(Debug, Default)]
 struct Topic {
-    decoder: Decoder,
-    models: Vec<Arc<ModelSpec>>,
-    allowed_lateness: Duration,
-    idle_after: Duration,
     accounting: Accounting,
     rejected: BTreeMap<RejectReason, u64>,
 }
@@ -58,14 +57,19 @@ struct Lane {
     partition: SourcePartition,
     /// Index of its topic.
     topic: usize,
-    /// Rows of one model that were admitted and not yet counted.
-    builders: Vec<BatchBuilder>,
+    /// Number of the generation that its rows have come to.
+    era: u64,
+    /// Rows of one model that were admitted and not yet counted, by generation.
+    builders: Vec<(u64, Vec<BatchBuilder>)>,
 }
 
 /// From records to counts: decoding and the observer, of the partitions that are read here.
 #[derive(Debug)]
 pub struct Counting {
     topics: Vec<(Arc<str>, Topic)>,
+    limits: Limits,
+    /// How records are read, by generation of the configuration, ascending; at least one.
+    eras: Vec<Era>,
     /// By partition, ascending.
     lanes: Vec<Lane>,
     /// The lane of the last record: records come in runs of one partition.
@@ -77,22 +81,17 @@ pub struct Counting {
 impl Counting {
     /// Counts the records of `topics`.
     pub fn new(topics: Vec<TopicSpec>, limits: Limits) -> Self {
-        let topics = topics
-            .into_iter()
-            .map(|topic| {
-                let state = Topic {
-                    decoder: Decoder::new(&topic.mapping, limits),
-                    models: topic.models,
-                    allowed_lateness: topic.allowed_lateness,
-                    idle_after: topic.idle_after,
-                    accounting: Accounting::default(),
-                    rejected: BTreeMap::new(),
-                };
-                (topic.name, state)
-            })
-            .collect();
+        Self::of_generation(0, EventTime::MIN, topics, limits)
+    }
+
+    /// The same, where `topics` are those of generation `number` of the configuration, which is for
+    /// rows from event time `from` on.
+    pub fn of_generation(number: u64, from: EventTime, topics: Vec<TopicSpec>, limits: Limits) -> Self {
+        let names: Vec<Arc<str>> = topics.iter().map(|topic| Arc::clone(&topic.name)).collect();
         Self {
-            topics,
+            eras: vec![Era::new(number, from, topics, &names, limits)],
+            topics: names.into_iter().map(|name| (name, Topic::default())).collect(),
+            limits,
             lanes: Vec::new(),
             last: 0,
             observer: Observer::default(),
@@ -128,23 +127,16 @@ impl Counting {
             let Some(index) = self.topic(&assigned.partition) else {
                 continue;
             };
-            let topic = &self.topics[index].1;
             let resume = assigned.metadata.as_deref().and_then(ResumePoint::from_metadata);
-            let builders = topic.models.iter().map(|model| BatchBuilder::new(Arc::clone(&model.schema)));
-            let lane =
-                Lane { partition: assigned.partition.clone(), topic: index, builders: builders.collect() };
+            let era = &self.eras[self.era_at(resume.as_ref().and_then(|point| point.watermark))];
+            let (lateness, idle) = times(era, index);
+            let partition = assigned.partition.clone();
+            let lane = Lane { partition, topic: index, era: era.number, builders: Vec::new() };
             match self.search(&lane.partition) {
                 Ok(known) => self.lanes[known] = lane,
                 Err(place) => self.lanes.insert(place, lane),
             }
-            self.observer.assign(
-                assigned.partition,
-                topic.allowed_lateness,
-                topic.idle_after,
-                assigned.offset,
-                resume.as_ref(),
-                now,
-            );
+            self.observer.assign(assigned.partition, lateness, idle, assigned.offset, resume.as_ref(), now);
         }
     }
 
@@ -171,43 +163,70 @@ impl Counting {
         else {
             return;
         };
-        let topic = &mut self.topics[topic].1;
         self.observer.read(record.partition, record.offset, now);
-        let decoded = match topic.decoder.decode(record, now) {
-            Ok(decoded) => decoded,
-            Err(rejected) => {
-                topic.reject(&mut self.observer, record.partition, rejected.reason);
-                return rejects(record, &rejected);
+        let Self { topics, eras, lanes, observer, versions, .. } = self;
+        let (topic, index) = (&mut topics[topic].1, topic);
+        let mut lane = lane.map(|lane| &mut lanes[lane]);
+        let come_to = lane.as_ref().map_or(0, |lane| lane.era);
+        let first = eras.iter().position(|era| era.number >= come_to).unwrap_or(eras.len() - 1);
+        let (mut rows, mut used, mut rejected) = (0, 0, None);
+        for number in first..eras.len() {
+            // The rows of this generation, of which the first one left takes what is before it too.
+            let from = if number == first { EventTime::MIN } else { eras[number].from };
+            let to = eras.get(number + 1).map(|next| next.from);
+            let Era { number: era, topics: readings, .. } = &mut eras[number];
+            let Some(Reading { decoder, models, .. }) = &mut readings[index] else { continue };
+            let decoded = match decoder.decode(record, now) {
+                Ok(decoded) => decoded,
+                Err(why) => {
+                    // The next generation may know what this one does not.
+                    rejected.get_or_insert(why);
+                    continue;
+                }
+            };
+            let (times, model) = (decoded.times(), decoded.model());
+            let mine = |time: &EventTime| *time >= from && to.is_none_or(|to| *time < to);
+            let later = to.is_some_and(|to| times.iter().any(|time| *time >= to));
+            if times.is_empty() || times.iter().any(mine) {
+                let Some(lane) = &mut lane else { return };
+                let Some(builder) = builders(lane, *era, models).get_mut(model) else { return };
+                let id = &models[model].id;
+                let room = |row| versions.admit(id, decoded.tenant(row), decoded.version(row));
+                if !(0..times.len()).all(room) {
+                    let detail = format!("the model has {} live versions already", versions::MOST);
+                    let reason = RejectReason::TooManyVersions;
+                    topic.reject(observer, record.partition, reason);
+                    return rejects(record, &Rejected { reason, detail });
+                }
+                let sampled = models[model].coder.samples();
+                for (row, time) in times.iter().enumerate().filter(|(_, time)| mine(time)) {
+                    rows += 1;
+                    if observer.admit(record.partition, *time) {
+                        let id = if sampled { decoded.id(row) } else { None };
+                        builder.append_identified(
+                            *time,
+                            decoded.tenant(row),
+                            decoded.version(row),
+                            id,
+                            decoded.cells(row),
+                        );
+                        used += 1;
+                    }
+                }
+                if builder.rows() >= BATCH_ROWS {
+                    observer.count(record.partition, &models[model], &builder.finish());
+                }
+                // What one generation can use is no reject, whatever another says.
+                rejected = None;
             }
-        };
-        let model = decoded.model();
-        let Some(builder) = lane.and_then(|lane| self.lanes[lane].builders.get_mut(model)) else {
-            return;
-        };
-        let id = &topic.models[model].id;
-        let room = |row| self.versions.admit(id, decoded.tenant(row), decoded.version(row));
-        if !(0..decoded.times().len()).all(room) {
-            let detail = format!("the model has {} live versions already", versions::MOST);
-            let reason = RejectReason::TooManyVersions;
-            topic.reject(&mut self.observer, record.partition, reason);
-            return rejects(record, &Rejected { reason, detail });
-        }
-        let sampled = topic.models[model].coder.samples();
-        let mut used = 0;
-        for (row, time) in decoded.times().iter().enumerate() {
-            if self.observer.admit(record.partition, *time) {
-                let id = if sampled { decoded.id(row) } else { None };
-                builder.append_identified(
-                    *time,
-                    decoded.tenant(row),
-                    decoded.version(row),
-                    id,
-                    decoded.cells(row),
-                );
-                used += 1;
+            if !later {
+                break;
             }
         }
-        let rows = decoded.times().len() as u64;
+        if let Some(rejected) = rejected.filter(|_| rows == 0) {
+            topic.reject(observer, record.partition, rejected.reason);
+            return rejects(record, &rejected);
+        }
         let accounting = Accounting {
             records: 1,
             used: u64::from(used > 0),
@@ -217,22 +236,34 @@ impl Counting {
             ..Accounting::default()
         };
         topic.accounting += accounting;
-        self.observer.account(record.partition, accounting, None);
-        if builder.rows() >= BATCH_ROWS {
-            self.observer.count(record.partition, &topic.models[model], &builder.finish());
+        observer.account(record.partition, accounting, None);
+        if first + 1 < eras.len()
+            && let Some(lane) = lane
+        {
+            let watermark = observer.watermark(record.partition);
+            let next = &eras[first + 1];
+            if watermark.is_some_and(|watermark| next.from <= watermark) {
+                lane.era = next.number;
+                let (lateness, idle) = times(next, index);
+                observer.retime(record.partition, lateness, idle);
+            }
         }
     }
 
     /// Counts what has come in and hands it out, to be settled. `now` is wall time in milliseconds.
     pub fn flush(&mut self, now: i64) -> Flushed {
         for lane in &mut self.lanes {
-            let (_, topic) = &self.topics[lane.topic];
-            for (builder, model) in lane.builders.iter_mut().zip(&topic.models) {
-                if builder.rows() > 0 {
-                    self.observer.count(&lane.partition, model, &builder.finish());
+            for (number, builders) in &mut lane.builders {
+                let era = self.eras.iter().find(|era| era.number == *number);
+                let Some(reading) = era.and_then(|era| era.topics[lane.topic].as_ref()) else { continue };
+                for (builder, model) in builders.iter_mut().zip(&reading.models) {
+                    if builder.rows() > 0 {
+                        self.observer.count(&lane.partition, model, &builder.finish());
+                    }
                 }
             }
         }
+        self.retire();
         self.observer.flush(now)
     }
 
@@ -254,6 +285,21 @@ impl Counting {
         }
         sum
     }
+}
+
+/// How late a row of topic number `topic` may be, and after how long a partition is idle.
+fn times(era: &Era, topic: usize) -> (Duration, Duration) {
+    era.topics[topic].as_ref().map_or_else(Default::default, |it| (it.allowed_lateness, it.idle_after))
+}
+
+/// The lane's builders of a generation.
+fn builders<'a>(lane: &'a mut Lane, era: u64, models: &[Arc<ModelSpec>]) -> &'a mut Vec<BatchBuilder> {
+    let place = lane.builders.iter().position(|(number, _)| *number == era).unwrap_or_else(|| {
+        let of = |model: &Arc<ModelSpec>| BatchBuilder::new(Arc::clone(&model.schema));
+        lane.builders.push((era, models.iter().map(of).collect()));
+        lane.builders.len() - 1
+    });
+    &mut lane.builders[place].1
 }
 
 impl Topic {

@@ -51,12 +51,16 @@ impl Board {
     /// Publishes the picture as it is now.
     pub fn publish(&self) {
         let parts = self.parts();
-        let View { sources, accounting, rejected, .. } = parts.observed.clone();
+        let View { sources, accounting, rejected, configuration, .. } = parts.observed.clone();
+        // An evaluator knows when its windows change; an observer only what it was told.
+        let judged = parts.evaluated.configuration.clone();
+        let configuration = if judged.in_effect.is_some() { judged } else { configuration };
         let view = View {
             taken_at: now_millis(),
             sources,
             accounting,
             rejected,
+            configuration,
             actions: self.shown.views().to_vec(),
             ..parts.evaluated.clone()
         };

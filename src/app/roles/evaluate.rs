@@ -20,8 +20,10 @@ use super::telling::tell;
 use super::{Around, Ended, sessions};
 use crate::app::clock::now_millis;
 use crate::app::pipeline::Pictures;
+use crate::app::reload::Configurations;
+use crate::engine::Generation;
 use crate::engine::evaluator::{Evaluated, Evaluator};
-use crate::engine::model::ModelSpec;
+use crate::engine::view::ConfigurationView;
 use crate::exchange::state::read_several;
 use crate::exchange::transaction::{self, Offset, Transactor};
 use crate::ingest::kafka::{self, KafkaSource};
@@ -45,8 +47,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// What an evaluator needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The models.
-    pub models: Vec<Arc<ModelSpec>>,
+    /// The models, in each generation.
+    pub configurations: Arc<Configurations>,
     /// Names of the input topics.
     pub inputs: Vec<Arc<str>>,
     /// The consumer of the exchange.
@@ -195,7 +197,7 @@ impl Session<'_> {
                 }
                 SourceEvent::Record(record) => {
                     if let Some(held) = held.get_mut(&record.partition.partition)
-                        && let Err(error) = held.take(&record, &around.telemetry)
+                        && let Err(error) = held.take(&record, settings, around)
                     {
                         // A message that cannot be read stands for records that would be lost with it.
                         failed.get_or_insert(error);
@@ -296,8 +298,18 @@ impl Session<'_> {
         let evaluators = self.held.values().map(Held::evaluator);
         let mut view = self.pictures.view(evaluators.clone());
         view.exchange = self.held.iter().map(|(number, held)| held.view(*number)).collect();
+        view.configuration = configuration(evaluators.clone());
         view.model_bytes = evaluators.flat_map(Evaluator::model_bytes).collect();
         self.around.board.evaluated(view);
+    }
+}
+
+/// What the evaluators here judge by; the one that is furthest behind counts.
+fn configuration<'a>(evaluators: impl Iterator<Item = &'a Evaluator> + Clone) -> ConfigurationView {
+    let number = |generation: &&Generation| generation.number;
+    ConfigurationView {
+        in_effect: evaluators.clone().filter_map(Evaluator::configured).min_by_key(number).cloned(),
+        coming: evaluators.flat_map(Evaluator::coming).max_by_key(number).cloned(),
     }
 }
 

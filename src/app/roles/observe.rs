@@ -12,17 +12,19 @@ use rdkafka::ClientConfig;
 use super::settle::{Meanwhile, Settled, settle};
 use super::{Around, Ended, sessions};
 use crate::app::clock::now_millis;
-use crate::app::pipeline::{Counting, TopicSpec};
+use crate::app::pipeline::Counting;
+use crate::app::reload::Configurations;
 use crate::domain::SourcePartition;
-use crate::engine::message::{Message, Progress, exchange_partition};
+use crate::engine::Generation;
+use crate::engine::message::{Message, Progress, ResumePoint, exchange_partition};
 use crate::engine::observer::Flushed;
-use crate::engine::view::View;
+use crate::engine::view::{ConfigurationView, View};
 use crate::engine::wire;
 use crate::exchange::transaction::{Offset, Transactor};
 use crate::exchange::{Keep, RejectedRecord};
 use crate::ingest::decoder::{Limits, Rejected};
 use crate::ingest::kafka::{self, KafkaSource};
-use crate::ingest::source::{RawRecord, Source, SourceEvent};
+use crate::ingest::source::{Assigned, RawRecord, Source, SourceEvent};
 use crate::telemetry::{Rebalance, Stage};
 
 /// Name of the readiness condition.
@@ -44,8 +46,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// What an observer needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The input topics, as they are read.
-    pub topics: Vec<TopicSpec>,
+    /// The input topics as they are read, in each generation.
+    pub configurations: Arc<Configurations>,
     /// Limits on records.
     pub limits: Limits,
     /// The consumer of the input.
@@ -86,6 +88,8 @@ struct Session<'a> {
     source: KafkaSource,
     counting: Counting,
     letters: Vec<Letter>,
+    /// Why the session cannot go on.
+    failed: Option<anyhow::Error>,
 }
 
 fn session(settings: &Settings, around: &Around) -> anyhow::Result<Ended> {
@@ -100,12 +104,16 @@ fn session(settings: &Settings, around: &Around) -> anyhow::Result<Ended> {
             Err(error) => return Err(error).context("the observer cannot write to the exchange"),
         }
     }
+    let newest = settings.configurations.newest().context("no configuration is published")?;
+    let compiled = settings.configurations.compiled(newest.number)?;
+    let topics = compiled.topics.clone();
     let mut session = Session {
         settings,
         around,
         source: KafkaSource::new(&settings.source).context("cannot read the input")?,
-        counting: Counting::new(settings.topics.clone(), settings.limits),
+        counting: Counting::of_generation(newest.number, newest.from(), topics, settings.limits),
         letters: Vec::new(),
+        failed: None,
     };
     around.readiness.unmet(ROLE, "the group has not given out partitions yet");
     let ended = session.run(&mut transactor)?;
@@ -122,7 +130,12 @@ impl Session<'_> {
         loop {
             let stopping = self.around.stopping();
             if !stopping {
+                self.settings.configurations.poll()?;
+                self.learn()?;
                 self.take(EVENTS, PATIENCE).context("the input cannot be read")?;
+            }
+            if let Some(why) = self.failed.take() {
+                return Ok(if stopping { Ended::Stopped } else { Ended::Anew(why) });
             }
             let now = Instant::now();
             if stopping || now >= commit || self.letters.len() >= LETTERS {
@@ -150,12 +163,15 @@ impl Session<'_> {
         let now = now_millis();
         let mut tally = Tally::default();
         let mut busy = Duration::ZERO;
-        let Self { settings, around, source, counting, letters } = self;
+        let Self { settings, around, source, counting, letters, failed } = self;
         source.poll(most, patience, &mut |event| {
             let began = Instant::now();
             match &event {
                 SourceEvent::Record(record) => tally.record(record),
                 SourceEvent::Assigned(partitions) => {
+                    if let Err(error) = take_up(&settings.configurations, counting, partitions) {
+                        failed.get_or_insert(error);
+                    }
                     around.telemetry.rebalance(Rebalance::Assign);
                     let names = partitions.iter().map(|assigned| assigned.partition.to_string());
                     tracing::info!(
@@ -191,8 +207,39 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Takes up generations of the configuration that have come. Rows that their time has come for
+    /// should not have been read before.
+    fn learn(&mut self) -> anyhow::Result<()> {
+        let configurations = &self.settings.configurations;
+        let held = self.counting.generations().last().unwrap_or(0);
+        for generation in configurations.all() {
+            if generation.number <= held {
+                continue;
+            }
+            let compiled = configurations.compiled(generation.number)?;
+            self.counting.add_generation(generation.number, generation.from(), compiled.topics.clone());
+            if let Some(newest) = self.counting.newest().filter(|newest| *newest >= generation.from()) {
+                self.around.telemetry.configured_late();
+                tracing::error!(
+                    generation = generation.number,
+                    from = %generation.from(),
+                    newest = %newest,
+                    "a configuration was heard of too late: rows that it is for were counted by the one before; \
+                     where their cells mean something else, evaluators refuse them"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// One commit. Says how the session ends where it does.
     fn commit(&mut self, transactor: &mut Transactor) -> anyhow::Result<Option<Ended>> {
+        // What is published by now is known before anything that was counted goes out.
+        if !self.settings.configurations.catch_up(LOOKUP)? {
+            tracing::debug!("the commit waits for the control topic");
+            return Ok(None);
+        }
+        self.learn()?;
         let topics = match self.source.topic_partitions(LOOKUP) {
             Ok(topics) => topics,
             Err(error) => {
@@ -212,7 +259,7 @@ impl Session<'_> {
                 topic: partition.topic.to_string(),
                 partition: partition.partition,
                 offset: *offset,
-                metadata: crate::engine::ResumePoint::to_metadata(point),
+                metadata: ResumePoint::to_metadata(point),
             };
             let offsets: Vec<Offset> = flushed.resume.iter().map(offset).collect();
             transactor.offsets(&offsets, group)
@@ -286,6 +333,14 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The generation that every partition here has come to, and the newest one.
+    fn configuration(&self) -> ConfigurationView {
+        let configurations = &self.settings.configurations;
+        let in_effect = self.counting.generations().next().and_then(|oldest| configurations.get(oldest));
+        let behind = |newest: &Generation| in_effect.as_ref().is_some_and(|it| it.number < newest.number);
+        ConfigurationView { coming: configurations.newest().filter(behind), in_effect }
+    }
+
     fn show(&self) {
         let lags = self.source.lag();
         let behind: i64 = lags.iter().map(|lag| lag.records).sum();
@@ -302,6 +357,7 @@ impl Session<'_> {
             sources: self.counting.sources(&lags),
             accounting: self.counting.accountings(),
             rejected: self.counting.rejected(),
+            configuration: self.configuration(),
             ..View::default()
         });
     }
@@ -321,6 +377,33 @@ impl Meanwhile for Session<'_> {
     fn stopping(&self) -> bool {
         self.around.stopping()
     }
+}
+
+/// Makes sure that the rows of `partitions`, which are given to this instance, are read by the
+/// generations that their times lie in.
+fn take_up(
+    configurations: &Configurations,
+    counting: &mut Counting,
+    partitions: &[Assigned],
+) -> anyhow::Result<()> {
+    let watermark = |assigned: &Assigned| {
+        let point = assigned.metadata.as_deref().and_then(ResumePoint::from_metadata);
+        point.and_then(|point| point.watermark)
+    };
+    let all = configurations.all();
+    for (index, generation) in all.iter().enumerate() {
+        let needed = all.get(index + 1).is_none_or(|next| {
+            // Of a partition that has shown nothing nobody knows where it stands: most likely near to now.
+            let before =
+                |watermark: Option<_>| watermark.map_or(index + 2 >= all.len(), |at| at < next.from());
+            partitions.iter().map(watermark).any(before)
+        });
+        if needed && !counting.generations().any(|held| held == generation.number) {
+            let compiled = configurations.compiled(generation.number)?;
+            counting.add_generation(generation.number, generation.from(), compiled.topics.clone());
+        }
+    }
+    Ok(())
 }
 
 fn letter(record: &RawRecord<'_>, why: &Rejected, keep: Keep) -> Letter {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Mechanism, OffsetReset, Protocol, Role, Secret};
 
 /// The Kafka cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kafka {
     /// `host:port`, several separated by commas.
     pub brokers: String,
@@ -89,7 +89,7 @@ impl Exchange {
 }
 
 /// Encryption and authentication towards Kafka.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
     /// `protocol.name()` is librdkafka's `security.protocol`.
     pub protocol: Protocol,

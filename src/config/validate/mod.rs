@@ -58,6 +58,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
         audit: audit?,
         http: http?,
         log: log?,
+        part: serde_json::Value::Null,
         warnings: Vec::new(),
     })
 }

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluator;
+use super::coming::{Coming, by_name};
 use super::intake::Intake;
 use super::key::KeyState;
 use crate::check::sequential::{SlotState, Starts};
 use crate::domain::{Decide, Decision, DecisionKind, EventTime, ModelId, ModelKey, Segment};
+use crate::engine::generation::Generation;
 use crate::engine::model::ModelSpec;
 use crate::policy::identity::decision_id;
 use crate::policy::{PolicyMachine, PolicySpec};
@@ -47,6 +49,10 @@ pub struct Marks {
     pub watermarks: Watermarks,
     /// What came in.
     pub intake: Intake,
+    /// The generation of the configuration that is in effect.
+    pub configured: Option<Generation>,
+    /// Those that are to follow, in their order.
+    pub coming: Vec<Generation>,
 }
 
 /// One policy of a key.
@@ -150,6 +156,8 @@ impl Evaluator {
             closed: self.closed_until(),
             watermarks: self.watermarks.clone(),
             intake: self.intake.clone(),
+            configured: self.configured.clone(),
+            coming: self.coming().cloned().collect(),
         };
         let mut changes = vec![Change { key: StateKey::Marks, record: Some(Record::Marks(Box::new(marks))) }];
         for key in changed.keys {
@@ -157,9 +165,7 @@ impl Evaluator {
             changes.push(Change { key: StateKey::Key(key), record });
         }
         for (key, start) in changed.panes {
-            let state = self.keys.get(&key);
-            let pane = state.and_then(|state| Some((state.spec.layout_id, state.panes.get(&start)?.clone())));
-            let record = pane.map(|(layout, summary)| Record::Pane(layout, summary));
+            let record = self.pane(&key, start);
             changes.push(Change { key: StateKey::Pane(key, start), record });
         }
         for place in changed.starts {
@@ -173,6 +179,15 @@ impl Evaluator {
         changes
     }
 
+    fn pane(&self, key: &ModelKey, start: EventTime) -> Option<Record> {
+        if let Some(coming) = self.coming.iter().rfind(|coming| coming.generation.from() <= start) {
+            let summary = coming.panes.get(&(key.clone(), start))?;
+            return Some(Record::Pane(coming.models.get(&key.model)?.layout_id, summary.clone()));
+        }
+        let state = self.keys.get(key)?;
+        Some(Record::Pane(state.spec.layout_id, state.panes.get(&start)?.clone()))
+    }
+
     /// An evaluator of `models` that goes on from `records`, and the offset at which it does. `reads`
     /// says which source topics are configured: what is remembered of others would hold windows back
     /// for ever.
@@ -181,7 +196,24 @@ impl Evaluator {
         reads: impl Fn(&str) -> bool,
         records: impl IntoIterator<Item = (StateKey, Record)>,
     ) -> (Self, Option<i64>) {
+        Self::restore_configured(models, Vec::new(), reads, records)
+    }
+
+    /// The same, where generations of the configuration are known: `models` are those of the one that
+    /// is in effect by the [`Marks`] among the records, and `coming` has those that are to follow.
+    pub fn restore_configured(
+        models: impl IntoIterator<Item = Arc<ModelSpec>>,
+        coming: Vec<(Generation, Vec<Arc<ModelSpec>>)>,
+        reads: impl Fn(&str) -> bool,
+        records: impl IntoIterator<Item = (StateKey, Record)>,
+    ) -> (Self, Option<i64>) {
         let mut evaluator = Self::new(models);
+        let coming = coming.into_iter().map(|(generation, models)| Coming {
+            generation,
+            models: by_name(models),
+            panes: BTreeMap::new(),
+        });
+        evaluator.coming = coming.collect();
         let (mut position, mut panes) = (None, Vec::new());
         for (key, record) in records {
             match (key, record) {
@@ -191,6 +223,7 @@ impl Evaluator {
                     evaluator.watermarks = marks.watermarks;
                     evaluator.watermarks.retain(|source| reads(&source.topic));
                     evaluator.intake = marks.intake;
+                    evaluator.configured = marks.configured;
                 }
                 (StateKey::Key(key), Record::Key(record)) => evaluator.restore_key(key, *record),
                 (StateKey::Pane(key, start), Record::Pane(layout, summary)) => {
@@ -204,6 +237,14 @@ impl Evaluator {
             }
         }
         for (key, start, layout, summary) in panes {
+            if let Some(coming) = evaluator.coming.iter_mut().rfind(|it| it.generation.from() <= start) {
+                if coming.fits(&key, layout) {
+                    coming.merge(key, start, summary);
+                } else {
+                    evaluator.changed.pane(&key, start);
+                }
+                continue;
+            }
             match evaluator.keys.get_mut(&key).filter(|state| state.spec.layout_id == layout) {
                 Some(state) => {
                     state.newest = state.newest.max(start + state.spec.pane);
@@ -215,7 +256,7 @@ impl Evaluator {
         (evaluator, position)
     }
 
-    fn restore_key(&mut self, key: ModelKey, record: KeyRecord) {
+    pub(super) fn restore_key(&mut self, key: ModelKey, record: KeyRecord) {
         let spec = self.models.get(&key.model).filter(|spec| spec.profile_hash() == key.profile);
         let mut state = spec.map(|spec| KeyState::new(spec, &key));
         for policy in record.policies {
@@ -260,7 +301,7 @@ impl Evaluator {
         self.keys.insert(key, state);
     }
 
-    fn restore_starts(&mut self, model: ModelId, segment: Segment, kept: Vec<(u64, Starts)>) {
+    pub(super) fn restore_starts(&mut self, model: ModelId, segment: Segment, kept: Vec<(u64, Starts)>) {
         let Some(spec) = self.models.get(&model) else {
             self.changed.starts(&model, &segment);
             return;
@@ -271,7 +312,7 @@ impl Evaluator {
     }
 }
 
-fn key_record(state: &KeyState) -> KeyRecord {
+pub(super) fn key_record(state: &KeyState) -> KeyRecord {
     let spec = &state.spec;
     let policies = spec.policies.iter().zip(&state.policies).map(|(policy, machine)| PolicyRecord {
         name: policy.name.clone(),

@@ -1,21 +1,22 @@
 //! One partition of the exchange that is held: its evaluator, and what waits to be committed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::Settings;
+use super::{Around, Settings};
+use crate::app::reload::{Configurations, declare};
 use crate::domain::Decision;
+use crate::engine::Generation;
 use crate::engine::decided;
-use crate::engine::evaluator::{Change, Evaluated, Evaluator};
+use crate::engine::evaluator::{Change, Evaluated, Evaluator, Record, StateKey};
+use crate::engine::message::Message;
 use crate::engine::view::ExchangeView;
 use crate::engine::wire::{self, parts};
 use crate::exchange::state::Compacted;
 use crate::exchange::transaction::{self, Transactor};
 use crate::ingest::source::RawRecord;
-use crate::telemetry::Telemetry;
 
 /// What is to be written, and what it follows from.
 #[derive(Debug, Default)]
@@ -54,6 +55,32 @@ pub(super) struct Held {
     records: usize,
 }
 
+/// An evaluator of `records`, by the generations of the configuration that they were made in. Where
+/// nothing is known yet, by the first: the exchange tells of the others.
+fn configured(
+    configurations: &Configurations,
+    reads: impl Fn(&str) -> bool,
+    records: Vec<(StateKey, Record)>,
+) -> anyhow::Result<(Evaluator, Option<i64>)> {
+    let marks = records.iter().find_map(|(_, record)| match record {
+        Record::Marks(marks) => Some(marks),
+        _ => None,
+    });
+    let models = |generation: &Generation| anyhow::Ok(configurations.compiled(generation.number)?.models());
+    let mut coming = Vec::new();
+    for generation in marks.iter().flat_map(|marks| &marks.coming) {
+        coming.push((generation.clone(), models(generation)?));
+    }
+    let first = configurations.oldest().context("no configuration is published")?;
+    let in_effect = marks.and_then(|marks| marks.configured.clone());
+    let current = models(in_effect.as_ref().unwrap_or(&first))?;
+    let (mut evaluator, position) = Evaluator::restore_configured(current.clone(), coming, reads, records);
+    if in_effect.is_none() {
+        let _nothing_to_say = evaluator.reconfigure(first, current);
+    }
+    Ok((evaluator, position))
+}
+
 impl Held {
     /// Takes up partition `number` with the state `found` at `committed`, the group's offset. That one
     /// was fetched before the state was read, and only its owner may write it, so the state cannot be
@@ -80,9 +107,9 @@ impl Held {
             records.push((key, record));
         }
         let count = records.len();
-        let models = settings.models.iter().map(Arc::clone);
         let reads = |topic: &str| settings.inputs.iter().any(|input| **input == *topic);
-        let (evaluator, position) = Evaluator::restore(models, reads, records);
+        let (evaluator, position) = configured(&settings.configurations, reads, records)
+            .with_context(|| format!("the state in {topic}/{number}"))?;
         let position = match (committed, position) {
             (None, None) => 0,
             // The group was forgotten, or moved back: what is known says where to go on.
@@ -136,7 +163,12 @@ impl Held {
     }
 
     /// Takes the next message.
-    pub(super) fn take(&mut self, record: &RawRecord<'_>, telemetry: &Telemetry) -> anyhow::Result<()> {
+    pub(super) fn take(
+        &mut self,
+        record: &RawRecord<'_>,
+        settings: &Settings,
+        around: &Around,
+    ) -> anyhow::Result<()> {
         if record.offset < self.restored_until {
             return Ok(());
         }
@@ -144,11 +176,31 @@ impl Held {
         let place = || format!("message at {} offset {}", record.partition, record.offset);
         let bytes = record.value.unwrap_or_default();
         let message = wire::decode(bytes).with_context(place)?;
-        self.evaluated.join(self.evaluator.take(message));
+        match message {
+            Message::Control(told) => self.reconfigure(&told, settings, around).with_context(place)?,
+            message => self.evaluated.join(self.evaluator.take(message)),
+        }
         self.position = record.offset + 1;
         self.moved = true;
         self.took += began.elapsed();
-        telemetry.exchange_message(bytes.len() as u64);
+        around.telemetry.exchange_message(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// The exchange tells of a generation of the configuration.
+    fn reconfigure(&mut self, told: &Generation, settings: &Settings, around: &Around) -> anyhow::Result<()> {
+        let known = settings.configurations.resolve(told, settings.restore_patience, &around.stop)?;
+        let Some(compiled) = known else { return Ok(()) };
+        if let Some(closed) = self.evaluator.closed_until().filter(|closed| *closed > told.from()) {
+            tracing::error!(
+                generation = told.number,
+                from = %told.from(),
+                closed = %closed,
+                "a configuration was heard of too late: windows that it is for were judged by the one before"
+            );
+        }
+        declare(&compiled.config.policies, &around.telemetry);
+        self.evaluated.join(self.evaluator.reconfigure(compiled.generation.clone(), compiled.models()));
         Ok(())
     }
 
