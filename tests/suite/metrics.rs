@@ -137,6 +137,7 @@ pub(super) fn view() -> View {
         }],
         exchange: Vec::new(),
         model_bytes: Default::default(),
+        configuration: Default::default(),
         accounting: [(
             Arc::from("inference"),
             Accounting {
