@@ -84,7 +84,7 @@ models:
     version: /v
     time: {from: /ts, unit: ms}
     prediction: {from: /p, positive: "yes"}
-    checks: [{name: volume, metric: traffic_volume, window: 1h, slide: 5m}]
+    checks: [{name: volume, metric: traffic_volume, window: 1h, slide: 5m, bound: ">= 1"}]
 policies: [{name: fair, model: credit, checks: [volume], actions: [tell]}]
 actions:
   - {name: tell, kind: notify, target: webhook, webhook: {url: "https://example.org/x", secret: {env: KEY}}}
