@@ -14,7 +14,6 @@ mod state;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use coming::{Coming, Models, by_name, fitting};
 use key::{KeyState, detectors};
