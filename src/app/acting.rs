@@ -133,6 +133,14 @@ impl Acting {
         self.handle(Input::Decision(decision), now)
     }
 
+    /// Takes a decision that was taken at wall time `at`.
+    ///
+    /// # Errors
+    /// As `decide`.
+    pub fn decide_at(&mut self, decision: Decision, at: i64, now: i64) -> anyhow::Result<()> {
+        self.handle(Input::Decided { decision, at }, now)
+    }
+
     /// Takes the ends of calls and the passing of time.
     ///
     /// # Errors

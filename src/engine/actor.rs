@@ -61,6 +61,14 @@ pub struct Call {
 pub enum Input {
     /// A policy decided. The same decision may come again; it counts once.
     Decision(Decision),
+    /// The same, taken at wall time `at` (milliseconds since the epoch) and only read now: the deadlines of
+    /// its actions count from then on.
+    Decided {
+        /// What was decided.
+        decision: Decision,
+        /// When.
+        at: i64,
+    },
     /// An attempt has ended.
     CallFinished(CallFinished),
     /// Time has passed.
@@ -167,7 +175,8 @@ impl Actor {
     pub fn handle(&mut self, input: Input, now: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
-            Input::Decision(decision) => self.decided(decision, now, &mut effects),
+            Input::Decision(decision) => self.decided(decision, now, now, &mut effects),
+            Input::Decided { decision, at } => self.decided(decision, at.min(now), now, &mut effects),
             Input::CallFinished(CallFinished { action_id, attempt, result }) => {
                 self.apply(&action_id, Event::Finished { attempt, result }, now, &mut effects);
             }
@@ -191,12 +200,12 @@ impl Actor {
         self.ledger.last_known_good(key)
     }
 
-    fn decided(&mut self, decision: Decision, now: i64, effects: &mut Vec<Effect>) {
+    fn decided(&mut self, decision: Decision, at: i64, now: i64, effects: &mut Vec<Effect>) {
         if self.seen.contains(&decision.id) {
             return;
         }
         let (decision, omitted) = payload::bounded(decision, EVIDENCE_BYTES);
-        let actions = self.actions_of(&decision, now);
+        let actions = self.actions_of(&decision, at);
         let body = Body::Decision { decision: decision.clone(), omitted, actions: actions.clone() };
         self.audit(body, now, effects);
         self.learn(&decision, &actions);
@@ -215,7 +224,7 @@ impl Actor {
 
     /// The actions that follow from `decision`. Only a violation asks for a change; that an
     /// incident is over is still worth a notification.
-    fn actions_of(&self, decision: &Decision, now: i64) -> Vec<Planned> {
+    fn actions_of(&self, decision: &Decision, at: i64) -> Vec<Planned> {
         let asks = |kind: ActionKind| match decision.kind {
             DecisionKind::Violated => true,
             DecisionKind::Cleared | DecisionKind::Withdrawn => !kind.changes_model(),
@@ -238,7 +247,7 @@ impl Actor {
                 ),
                 action: name.clone(),
                 kind: spec.kind,
-                deadline: now.saturating_add(millis),
+                deadline: at.saturating_add(millis),
             });
         }
         planned

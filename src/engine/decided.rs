@@ -2,12 +2,14 @@
 //! message, so that anybody may read along.
 //!
 //! ```json
-//! {"v":1,"type":"decision","decision":{"id":"…","kind":"violated","policy":"…","decide":"window",
+//! {"v":1,"type":"decision","decided_at":1795341600123,"decision":{"id":"…","kind":"violated","policy":"…","decide":"window",
 //!  "key":{"model":"…","version":"…"},"since":"…","at":"…","actions":["…"],"evidence":[…]}}
 //! ```
 //!
 //! `v` is the version of this form and `type` says what the message carries; a reader that knows
-//! another version or type says so and reads nothing into it. The key of the Kafka message is the
+//! another version or type says so and reads nothing into it. `decided_at` is the wall time, in milliseconds
+//! since the epoch, at which the evaluator heard of what it decided on: what is asked for has to be done
+//! within its deadline from then on, and not from whenever an actor comes to read it. The key of the Kafka message is the
 //! decision's id. Which decision it is follows from the id alone: the same decision may be written
 //! twice, and counts once.
 
@@ -56,24 +58,31 @@ struct Head {
 struct Written<'a> {
     v: u32,
     r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_at: Option<i64>,
     decision: &'a Decision,
 }
 
-#[derive(Deserialize)]
-struct Carried {
-    decision: Decision,
+/// What a message carries.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// When it was taken, wall time in milliseconds; none where the writer did not say.
+    #[serde(default)]
+    pub decided_at: Option<i64>,
 }
 
-/// `decision` as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what
+/// `decision`, taken at wall time `decided_at`, as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what
 /// led to the decision last; so is a finding that JSON cannot hold (a number that is not finite),
 /// because what is to be done matters more than one of its reasons.
-pub fn encode(decision: &Decision) -> Vec<u8> {
+pub fn encode(decision: &Decision, decided_at: Option<i64>) -> Vec<u8> {
     let (mut decision, _) = payload::bounded(decision.clone(), EVIDENCE_BYTES);
     decision.evidence.retain(|finding| {
         let read = serde_json::to_value(finding).and_then(serde_json::from_value);
         read.is_ok_and(|read: crate::domain::Finding| read == *finding)
     });
-    let written = Written { v: VERSION, r#type: DECISION, decision: &decision };
+    let written = Written { v: VERSION, r#type: DECISION, decided_at, decision: &decision };
     serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
 }
 
@@ -81,7 +90,7 @@ pub fn encode(decision: &Decision) -> Vec<u8> {
 ///
 /// # Errors
 /// When `message` is not of this form, version or type. No message does harm.
-pub fn decode(message: &[u8]) -> Result<Decision, Error> {
+pub fn decode(message: &[u8]) -> Result<Decided, Error> {
     let Head { v, r#type } = serde_json::from_slice(message)?;
     if v != VERSION {
         return Err(Error::Version { found: v });
@@ -89,7 +98,7 @@ pub fn decode(message: &[u8]) -> Result<Decision, Error> {
     if r#type != DECISION {
         return Err(Error::Type { found: r#type });
     }
-    Ok(serde_json::from_slice::<Carried>(message)?.decision)
+    Ok(serde_json::from_slice(message)?)
 }
 
 #[cfg(test)]
@@ -151,13 +160,14 @@ mod tests {
     #[test]
     fn a_decision_is_read_as_it_was_written() {
         let written = decision(vec![finding("psi".into(), 0.1 + 0.2)]);
-        assert_eq!(decode(&encode(&written)).unwrap(), written);
+        let read = decode(&encode(&written, Some(7))).unwrap();
+        assert_eq!(read, Decided { decision: written, decided_at: Some(7) });
     }
 
     #[test]
     fn messages_of_the_first_version_still_read() {
         let text = br#"{"v":1,"type":"decision","later":true,"decision":{"id":"d1","kind":"violated","policy":"fair","decide":"window","key":{"model":"credit","version":"v2"},"since":"2026-11-22T09:58:00Z","at":"2026-11-22T09:59:00Z","actions":["back"],"evidence":[]}}"#;
-        let read = decode(text).unwrap();
+        let read = decode(text).unwrap().decision;
         assert_eq!((read.id.as_str(), read.kind), ("d1", DecisionKind::Violated));
     }
 
@@ -177,16 +187,17 @@ mod tests {
     fn a_number_that_json_cannot_hold_costs_its_finding_and_not_the_decision() {
         let mut broken = finding("broken".into(), 0.5);
         broken.interval = Some([f64::NAN, 0.3]);
-        let read = decode(&encode(&decision(vec![broken, finding("psi".into(), 0.5)]))).unwrap();
+        let read =
+            decode(&encode(&decision(vec![broken, finding("psi".into(), 0.5)]), None)).unwrap().decision;
         assert_eq!(read, decision(vec![finding("psi".into(), 0.5)]));
     }
 
     #[test]
     fn a_message_stays_small_enough_for_a_broker() {
         let evidence = (0..3_000).map(|i| finding(format!("{i}-{}", "c".repeat(200)), 0.5)).collect();
-        let message = encode(&decision(evidence));
+        let message = encode(&decision(evidence), None);
         assert!((400_000..600_000).contains(&message.len()), "{}", message.len());
-        assert!(!decode(&message).unwrap().evidence.is_empty());
+        assert!(!decode(&message).unwrap().decision.evidence.is_empty());
     }
 
     proptest! {
@@ -197,7 +208,7 @@ mod tests {
             byte in any::<u8>(),
         ) {
             let _refused = decode(&bytes);
-            let mut message = encode(&decision(vec![finding("psi".into(), 0.5)]));
+            let mut message = encode(&decision(vec![finding("psi".into(), 0.5)]), None);
             let at = at % message.len();
             message[at] = byte;
             let _read_or_refused = decode(&message);

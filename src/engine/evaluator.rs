@@ -166,7 +166,7 @@ impl Evaluator {
         }
         if let Some(coming) = self.coming.iter_mut().rfind(|coming| coming.generation.from() <= delta.pane) {
             if !coming.fits(&delta.key, delta.layout) {
-                self.foreign(&delta);
+                self.intake.foreign(delta.summary.rows);
                 return Merged::Foreign;
             }
             self.changed.pane(&delta.key, delta.pane);
@@ -181,7 +181,7 @@ impl Evaluator {
                 }
                 return Merged::Late;
             }
-            self.foreign(&delta);
+            self.intake.foreign(delta.summary.rows);
             return Merged::Foreign;
         };
         if delta.pane + spec.pane <= self.closed {
@@ -205,13 +205,6 @@ impl Evaluator {
             Entry::Occupied(mut pane) => pane.get_mut().merge(&delta.summary),
         }
         Merged::Counted
-    }
-
-    /// Counts rows that were refused; a row of a segment is a row of the whole too, and counts there.
-    fn foreign(&mut self, delta: &PaneDelta) {
-        if delta.key.segment == Segment::All {
-            self.intake.foreign(delta.summary.rows);
-        }
     }
 
     /// Takes note of how far the input has come and evaluates every window that this closes.

@@ -12,8 +12,8 @@ use super::{ACT, Decisions, Ended, Ownership, Surroundings, kind_of};
 use crate::action::Lease;
 use crate::app::acting::Acting;
 use crate::audit::{Consumed, Kind};
-use crate::domain::{Decision, SourcePartition};
-use crate::engine::decided;
+use crate::domain::SourcePartition;
+use crate::engine::decided::{self, Decided};
 use crate::ingest::source::{Commit, SourceEvent};
 use crate::telemetry::Rebalance;
 
@@ -28,7 +28,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
 /// A message that was read and not yet taken.
 struct Message {
     offset: i64,
-    decision: Result<Box<Decision>, decided::Error>,
+    decision: Result<Box<Decided>, decided::Error>,
 }
 
 /// The decisions while they are ours.
@@ -198,7 +198,10 @@ impl<'a> Role<'a> {
                 ownership.read(owned.next);
             }
             match decision {
-                Ok(decision) => acting.decide(*decision, (around.clock)())?,
+                Ok(decided) => {
+                    let now = (around.clock)();
+                    acting.decide_at(decided.decision, decided.decided_at.unwrap_or(now), now)?;
+                }
                 Err(error) => {
                     around.shown.count_unreadable();
                     tracing::error!(

@@ -95,6 +95,8 @@ enum Line<'a> {
     Decision {
         #[serde(flatten)]
         place: Place,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        decided_at: Option<EventTime>,
         decision: Box<Decision>,
     },
     Finding {
@@ -182,7 +184,10 @@ fn progress_line(place: Place, progress: &Progress) -> Line<'_> {
 pub(super) fn decision(place: Place, value: Option<&[u8]>) -> String {
     let Some(value) = value else { return json(&Line::Nothing { place }) };
     match decided::decode(value) {
-        Ok(decision) => json(&Line::Decision { place, decision: Box::new(decision) }),
+        Ok(decided) => {
+            let decided_at = decided.decided_at.map(EventTime::from_millis);
+            json(&Line::Decision { place, decided_at, decision: Box::new(decided.decision) })
+        }
         Err(error) => unreadable(place, value, &anyhow::Error::from(error).root_cause()),
     }
 }

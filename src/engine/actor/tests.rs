@@ -1,5 +1,7 @@
 //! What the actor does with decisions, ends of calls, and its own log.
 
+mod stale;
+
 use std::time::Duration;
 
 use super::*;

@@ -111,7 +111,7 @@ impl World {
 
     pub(super) fn with(decisions: &[Decision]) -> Self {
         let world = Self::default();
-        world.state().messages = decisions.iter().map(decided::encode).collect();
+        world.state().messages = decisions.iter().map(|decision| decided::encode(decision, None)).collect();
         world
     }
 }

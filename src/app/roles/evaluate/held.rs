@@ -265,7 +265,8 @@ impl Held {
             let json = serde_json::to_string(&**finding).expect("a finding has text keys and finite numbers");
             batch.findings.push((finding.model.as_str().to_owned(), json));
         }
-        let message = |decision: &Decision| (decision.id.clone(), decided::encode(decision));
+        let wall = Some(self.evaluator.wall()).filter(|wall| *wall > 0);
+        let message = |decision: &Decision| (decision.id.clone(), decided::encode(decision, wall));
         batch.decisions = evaluated.decisions.iter().map(message).collect();
         batch.evaluated = evaluated;
         batch
