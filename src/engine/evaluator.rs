@@ -14,7 +14,6 @@ mod state;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use coming::{Coming, Models, by_name, fitting};
 use key::{KeyState, detectors};
@@ -167,7 +166,7 @@ impl Evaluator {
         }
         if let Some(coming) = self.coming.iter_mut().rfind(|coming| coming.generation.from() <= delta.pane) {
             if !coming.fits(&delta.key, delta.layout) {
-                self.intake.foreign(delta.summary.rows);
+                self.foreign(&delta);
                 return Merged::Foreign;
             }
             self.changed.pane(&delta.key, delta.pane);
@@ -182,7 +181,7 @@ impl Evaluator {
                 }
                 return Merged::Late;
             }
-            self.intake.foreign(delta.summary.rows);
+            self.foreign(&delta);
             return Merged::Foreign;
         };
         if delta.pane + spec.pane <= self.closed {
@@ -206,6 +205,13 @@ impl Evaluator {
             Entry::Occupied(mut pane) => pane.get_mut().merge(&delta.summary),
         }
         Merged::Counted
+    }
+
+    /// Counts rows that were refused; a row of a segment is a row of the whole too, and counts there.
+    fn foreign(&mut self, delta: &PaneDelta) {
+        if delta.key.segment == Segment::All {
+            self.intake.foreign(delta.summary.rows);
+        }
     }
 
     /// Takes note of how far the input has come and evaluates every window that this closes.
@@ -326,21 +332,26 @@ impl Evaluator {
 
     /// The next window end of any live key after what is closed.
     fn next_end(&self) -> Option<EventTime> {
-        self.keys
-            .values()
-            .filter_map(|state| {
-                // A key that is not asked about waits for its next pane, and so does a key before the
-                // first evaluation: a gap in event time is not walked through slide by slide.
+        let of = |state: &KeyState| {
+            let windows = state.spec.windows();
+            let due = windows.iter().filter_map(|window| {
+                let due = window.next_end(self.closed);
+                // A key that is not asked about waits for the next window with a pane in it, and so does
+                // a key before the first evaluation: a gap in event time is not walked through slide by
+                // slide. Its pane may have ended by what is closed already, and the window not.
                 let waits = self.closed == EventTime::MIN || state.dormant();
-                let after = if waits {
-                    let open = self.closed - state.spec.pane + TICK;
-                    self.closed.max(*state.panes.range(open..).next()?.0)
-                } else {
-                    self.closed
-                };
-                state.spec.windows().iter().map(|window| window.next_end(after)).min()
-            })
-            .min()
+                let asked = |from| Some(*state.panes.range(from..).next()?.0);
+                match waits {
+                    true if self.closed == EventTime::MIN => {
+                        asked(EventTime::MIN).map(|pane| window.next_end(pane))
+                    }
+                    true => asked(due - window.size()).map(|pane| window.next_end(pane.max(self.closed))),
+                    false => Some(due),
+                }
+            });
+            due.min()
+        };
+        self.keys.values().filter_map(of).min()
     }
 
     /// Where the last rows' windows end, for an input that has ended.
@@ -385,7 +396,9 @@ impl Evaluator {
             let starts =
                 self.starts.entry(place).or_insert_with(|| vec![Starts::default(); spec.slots.len()]);
             state.step(end, starts);
-            self.changed.starts(&key.model, &key.segment);
+            if !spec.slots.is_empty() {
+                self.changed.starts(&key.model, &key.segment);
+            }
             let mut findings = Vec::new();
             let mut traffic = false;
             for window in spec.windows() {
@@ -534,6 +547,3 @@ fn unpaid(spec: &ModelSpec, key: &ModelKey) -> String {
         live.versions, live.tenants
     )
 }
-
-/// The unit of event time.
-const TICK: Duration = Duration::from_millis(1);

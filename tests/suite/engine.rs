@@ -281,6 +281,22 @@ fn a_window_closes_when_every_partition_has_passed_its_end_and_not_before() {
 }
 
 #[test]
+fn a_window_is_told_though_its_only_pane_had_passed_when_it_was_first_looked_for() {
+    let (first, second) = (record(START + 45_000, "v1", "F", true), record(START + 51_000, "v1", "F", true));
+    let mut whole = Run::fresh(1);
+    whole.feed(0, 0, &first);
+    whole.feed(0, 1, &second);
+    whole.finish(1);
+    let mut halting = Run::fresh(1);
+    halting.feed(0, 0, &first);
+    halting.feed(0, 1, &second);
+    halting.evaluate();
+    halting.finish(1);
+    assert_eq!(halting.volumes(), whole.volumes());
+    assert_eq!(whole.volumes()[0].1, "2027-01-15T07:50:50Z", "{:?}", whole.volumes());
+}
+
+#[test]
 fn a_record_behind_its_own_partition_is_late_and_enters_no_window() {
     let mut run = Run::fresh(1);
     run.feed(0, 0, &record(START + 20_000, "v1", "F", true));

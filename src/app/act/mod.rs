@@ -35,8 +35,6 @@ pub const ACT: &str = "act";
 
 /// Pause before the group is joined again.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
-/// How long an owner may be kept from acting by a broker that does not answer before the process ends.
-const GIVE_UP: Duration = Duration::from_secs(300);
 
 /// A source of decisions that several processes share.
 pub trait Decisions: Source {
@@ -122,27 +120,20 @@ pub fn serve<S: Decisions>(
 /// Blocks; call it on a thread of its own.
 ///
 /// # Errors
-/// As `serve`, when no source can be made, and when the broker stays away for five minutes.
+/// As `serve`, and when no source can be made. A broker that stays away is waited for.
 pub fn run<S: Decisions>(
     mut connect: impl FnMut() -> anyhow::Result<S>,
     mut open: impl FnMut(Ownership) -> anyhow::Result<Acting>,
     around: &Surroundings,
 ) -> anyhow::Result<()> {
-    let mut failing: Option<Instant> = None;
     loop {
         let mut source = connect().context("the decisions cannot be read")?;
-        let (why, acted) = match serve(&mut source, &mut open, around)? {
+        let why = match serve(&mut source, &mut open, around)? {
             Ended::Stopped => return Ok(()),
-            Ended::Lost { why, acted } => (why, acted),
+            Ended::Lost { why, .. } => why,
         };
         // Before the pause: another instance may take over meanwhile.
         drop(source);
-        if acted {
-            failing = None;
-        }
-        if failing.get_or_insert_with(Instant::now).elapsed() >= GIVE_UP && kind_of(&why) == Kind::Away {
-            return Err(why);
-        }
         tracing::warn!(error = format!("{why:#}"), "stopped acting; joining the group anew");
         around.readiness.unmet(ACT, "joining the group that reads the decisions anew");
         let until = Instant::now() + REJOIN_PAUSE;

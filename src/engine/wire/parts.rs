@@ -61,7 +61,8 @@ pub fn join(mut parts: BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Whole>, Error> 
             if found < expected {
                 value.extend_from_slice(&part);
             }
-            found += 1;
+            let Some(next) = found.checked_add(1) else { break };
+            found = next;
         }
         if found < expected {
             return Err(Error::Parts { expected, found });

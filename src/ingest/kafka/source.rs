@@ -268,7 +268,11 @@ impl KafkaSource {
         if assigned.is_empty() {
             return Ok(0);
         }
-        tracing::info!(partitions = assigned.len(), "reading partitions from their committed offsets");
+        tracing::info!(
+            group = self.group,
+            partitions = assigned.len(),
+            "reading partitions from their committed offsets"
+        );
         self.owned.extend(assigned.iter().map(|assigned| Owned {
             partition: assigned.partition.clone(),
             position: assigned.offset,
