@@ -55,8 +55,12 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(pair).collect()
 }
 
-fn messages() -> [(&'static str, Message); 2] {
-    [("delta", Message::Delta(values::delta())), ("progress", Message::Progress(values::progress()))]
+fn messages() -> [(&'static str, Message); 3] {
+    [
+        ("delta", Message::Delta(values::delta())),
+        ("progress", Message::Progress(values::progress())),
+        ("control", Message::Control(values::generation(7, Some(values::START + 60_000)))),
+    ]
 }
 
 fn records() -> [(&'static str, StateKey, Record); 4] {

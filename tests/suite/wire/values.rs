@@ -7,6 +7,7 @@ use plimsoll::domain::{
     Accounting, EventTime, Evidence, ModelKey, RejectReason, Segment, SourcePartition, Window,
 };
 use plimsoll::engine::Evaluator;
+use plimsoll::engine::Generation;
 use plimsoll::engine::evaluator::{KeyRecord, Marks, Record};
 use plimsoll::engine::message::{Message, Offsets, PaneDelta, Progress, SourceProgress};
 use plimsoll::sketch::{CellCounts, GroupOutcomes, Latency, PerformanceCounts, Summary};
@@ -127,7 +128,21 @@ pub(super) fn marks() -> Marks {
     };
     let faults = marks.intake.faults();
     assert_eq!((faults.gaps, faults.gap_offsets, faults.overlaps, faults.foreign_rows), (1, 2, 1, 1_000));
-    Marks { closed: Some(at(60)), ..*marks }
+    Marks {
+        closed: Some(at(60)),
+        configured: Some(generation(6, None)),
+        coming: vec![generation(7, Some(START + 60_000))],
+        ..*marks
+    }
+}
+
+/// A generation of the configuration that takes effect at this time, in milliseconds.
+pub(super) fn generation(number: u64, from: Option<i64>) -> Generation {
+    Generation {
+        number,
+        hash: "0123456789abcdef".repeat(4),
+        effective_from: from.map(EventTime::from_millis),
+    }
 }
 
 fn evidence(rule: Rule) -> Evidence {
