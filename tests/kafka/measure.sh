@@ -13,6 +13,8 @@
 #
 #   --records N   of scale (default 500000)
 #   --partitions N  of scale (default 12)
+#   --observers N  of scale: from one up to so many (default 4)
+#   --queue KB    of scale: queued.max.messages.kbytes of the observers (default: plimsoll's)
 #   --models N    of models and recovery (default 1000)
 #   --kills N     of recovery, each role (default 5)
 #   --away S      seconds without a broker (default 60)
@@ -39,7 +41,7 @@ while [ $# -gt 0 ]; do
     --keep) keep=yes ;;
     scale | models | recovery | away | latency) what+=("kafka_measure::$option::real_") ;;
     all) what+=(kafka_measure::) ;;
-    --records | --partitions | --models | --kills | --away | --seconds)
+    --records | --partitions | --observers | --queue | --models | --kills | --away | --seconds)
       case "${1:-}" in '' | *[!0-9]*) echo "measure.sh: $option needs a number" >&2 && usage 1 >&2 ;; esac
       name=${option#--}
       export "PLIMSOLL_MEASURE_${name^^}=$1"

@@ -38,7 +38,7 @@ fn real_scale_processor_time_for_each_million_records_with_one_to_four_observers
     }));
     let millions = count as f64 / 1e6;
     let mut rows = Vec::new();
-    for observers in 1..=4 {
+    for observers in 1..=number("OBSERVERS", 4) {
         let fleet = ground.fleet(&format!("{observers}"));
         let all: String = models
             .iter()
@@ -47,7 +47,12 @@ fn real_scale_processor_time_for_each_million_records_with_one_to_four_observers
                 model(name, &ground.topic, FEATURES, "10s", &(file + CHECKS))
             })
             .collect();
-        fleet.configure(Settings { lateness: "30s", ..Settings::default() }, &all);
+        let queue: u32 = number("QUEUE", 0);
+        let properties = match queue {
+            0 => "{}".to_owned(),
+            kilobytes => format!("{{queued.max.messages.kbytes: {kilobytes}}}"),
+        };
+        fleet.configure(Settings { lateness: "30s", properties: &properties, ..Settings::default() }, &all);
         fleet.run(&["topics", "create"]);
         let (broker_before, start) = (cpu(broker::id()), Instant::now());
         let evaluator = Instance::start(&fleet.config, "evaluator", "evaluate,act", 1);
