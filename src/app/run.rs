@@ -32,8 +32,9 @@ use crate::telemetry::Telemetry;
 const START_TIMEOUT: Duration = Duration::from_millis(1_500);
 const START_ATTEMPTS: u32 = 20;
 
-/// How long reading the state of a partition may stand still.
-const RESTORE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long reading the state of a partition may stand still: longer than a transaction of an instance
+/// that is gone for good stays open.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(75);
 /// Most bytes of a state record in one message; brokers take a megabyte, with what goes around it.
 const PART_BYTES: usize = 700_000;
 

@@ -70,8 +70,13 @@ pub fn source(kafka: &Kafka, config: &Config) -> ingest::Config {
 
 /// The consumer of one of plimsoll's own topics, for `role`.
 pub fn exchange_source(kafka: &Kafka, role: config::Role, topic: &str) -> ingest::Config {
+    let mut client = connection(kafka).client_config();
+    // An evaluator that restores does not poll, and must not be taken for dead meanwhile.
+    if role == config::Role::Evaluate && client.get("max.poll.interval.ms").is_none() {
+        client.set("max.poll.interval.ms", "120000");
+    }
     ingest::Config {
-        client: connection(kafka).client_config(),
+        client,
         group: kafka.group_of(role),
         topics: vec![topic.to_owned()],
         offset_reset: ingest::OffsetReset::Earliest,

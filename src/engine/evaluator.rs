@@ -219,7 +219,12 @@ impl Evaluator {
         self.watermarks.at(progress.wall);
         for source in &progress.sources {
             evaluated.faults.extend(self.intake.take(source));
-            self.watermarks.report(&source.source, source.watermark, source.idle);
+            // One who reads a partition without knowing where has nothing to say where others have read
+            // before; nor has its commit the offsets by which it could be told from one that came too late.
+            let knows = source.offsets.is_some() || source.watermark.is_some() || source.finished;
+            if knows || !self.intake.seen().contains_key(&source.source) {
+                self.watermarks.report(&source.source, source.watermark, source.idle);
+            }
             if source.finished {
                 self.finished.insert(source.source.clone());
             }

@@ -223,6 +223,15 @@ impl Observer {
         }
     }
 
+    /// Reading goes on after a pause. What came meanwhile is not fetched yet, so a partition that was
+    /// read to its end before counts as silent from now on only.
+    pub fn resumed(&mut self, now: i64) {
+        for (_, state) in &mut self.partitions {
+            state.active_at = state.active_at.max(now);
+            state.idle = state.finished;
+        }
+    }
+
     /// The partition's log was read to its end for now.
     pub fn at_end(&mut self, partition: &SourcePartition) {
         if let Some(state) = self.find(partition) {

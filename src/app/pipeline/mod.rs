@@ -267,6 +267,11 @@ impl Counting {
         self.observer.flush(now)
     }
 
+    /// Reading goes on after a pause; `now` is wall time in milliseconds.
+    pub fn resumed(&mut self, now: i64) {
+        self.observer.resumed(now);
+    }
+
     /// Says what became of the commit of what was flushed last.
     pub fn settle(&mut self, committed: bool) {
         self.observer.settle(committed);

@@ -118,6 +118,11 @@ struct Session<'a> {
     source: KafkaSource,
     pictures: &'a mut Pictures,
     held: BTreeMap<i32, Held>,
+    /// Whether a transaction is under way.
+    settling: bool,
+    /// Partitions that came meanwhile. Their state may end in records of that very transaction, which
+    /// restoring would wait for, so they are taken up behind it.
+    later: Vec<Assigned>,
     /// Why the session cannot go on.
     failed: Option<anyhow::Error>,
 }
@@ -141,6 +146,8 @@ fn session(settings: &Settings, around: &Around, pictures: &mut Pictures) -> any
         source: KafkaSource::new(&settings.source).context("cannot read the exchange")?,
         pictures,
         held: BTreeMap::new(),
+        settling: false,
+        later: Vec::new(),
         failed: None,
     };
     session.run(&mut transactor)
@@ -178,18 +185,21 @@ impl Session<'_> {
 
     fn take(&mut self, patience: Duration) -> anyhow::Result<()> {
         let mut busy = Duration::ZERO;
-        let Self { settings, around, source, held, failed, .. } = self;
+        let Self { settings, around, source, held, failed, settling, later, .. } = self;
         let polled = source.poll(EVENTS, patience, &mut |event| {
             let began = Instant::now();
             match event {
                 SourceEvent::Assigned(partitions) => {
                     around.telemetry.rebalance(Rebalance::Assign);
-                    if let Err(error) = restore(settings, around, &partitions, held) {
+                    if *settling {
+                        later.extend(partitions);
+                    } else if let Err(error) = restore(settings, around, &partitions, held) {
                         failed.get_or_insert(error);
                     }
                 }
                 SourceEvent::Revoked(partitions) => {
                     around.telemetry.rebalance(Rebalance::Revoke);
+                    later.retain(|assigned| !partitions.contains(&assigned.partition));
                     for partition in partitions {
                         held.remove(&partition.partition);
                         tracing::info!(partition = partition.partition, "a partition of the exchange has moved");
@@ -226,7 +236,12 @@ impl Session<'_> {
         let began = Instant::now();
         let written = self.write(transactor).and_then(|offsets| transactor.offsets(&offsets, group));
         let settled = match written {
-            Ok(()) => settle(transactor, self)?,
+            Ok(()) => {
+                self.settling = true;
+                let settled = settle(transactor, self);
+                self.settling = false;
+                settled?
+            }
             Err(error) => Err(error),
         };
         let committed = matches!(settled, Ok(Settled::Committed));
@@ -248,6 +263,12 @@ impl Session<'_> {
             }
             Err(error) if error.is_fenced() => return Ok(Some(Ended::Fenced(error.into()))),
             Err(error) => return Ok(Some(Ended::Anew(error.into()))),
+        }
+        let later = std::mem::take(&mut self.later);
+        if !later.is_empty()
+            && let Err(error) = restore(self.settings, self.around, &later, &mut self.held)
+        {
+            self.failed.get_or_insert(error);
         }
         self.source.resume()?;
         Ok(None)

@@ -130,7 +130,9 @@ impl Session<'_> {
         loop {
             let stopping = self.around.stopping();
             if !stopping {
-                self.settings.configurations.poll()?;
+                if let Err(error) = self.settings.configurations.poll() {
+                    return Ok(Ended::Anew(error));
+                }
                 self.learn()?;
                 self.take(EVENTS, PATIENCE).context("the input cannot be read")?;
             }
@@ -235,9 +237,15 @@ impl Session<'_> {
     /// One commit. Says how the session ends where it does.
     fn commit(&mut self, transactor: &mut Transactor) -> anyhow::Result<Option<Ended>> {
         // What is published by now is known before anything that was counted goes out.
-        if !self.settings.configurations.catch_up(LOOKUP)? {
-            tracing::debug!("the commit waits for the control topic");
-            return Ok(None);
+        match self.settings.configurations.catch_up(LOOKUP) {
+            Ok(true) => {}
+            Ok(false) => {
+                // What is counted meanwhile must not grow without end.
+                self.source.pause()?;
+                self.around.readiness.unmet(ROLE, "the control topic cannot be read; reading is paused");
+                return Ok(None);
+            }
+            Err(error) => return Ok(Some(Ended::Anew(error))),
         }
         self.learn()?;
         let topics = match self.source.topic_partitions(LOOKUP) {
@@ -252,6 +260,7 @@ impl Session<'_> {
         let group = self.source.group_metadata();
         let (Some(group), false) = (group, flushed.sources.is_empty()) else {
             self.counting.settle(false);
+            self.resume()?;
             return Ok(None);
         };
         let written = self.write(transactor, &flushed, topics).and_then(|()| {
@@ -296,8 +305,16 @@ impl Session<'_> {
             Err(error) if error.is_fenced() => return Ok(Some(Ended::Fenced(error.into()))),
             Err(error) => return Ok(Some(Ended::Anew(error.into()))),
         }
-        self.source.resume()?;
+        self.resume()?;
         Ok(None)
+    }
+
+    fn resume(&mut self) -> anyhow::Result<()> {
+        if self.source.is_paused() {
+            self.counting.resumed(now_millis());
+            self.source.resume()?;
+        }
+        Ok(())
     }
 
     fn write(

@@ -119,7 +119,8 @@ impl KafkaSource {
         // A member that was thrown out forgets who it was, and brokers take offsets of one who says
         // nothing of itself. The thread that forgets is the one that has answered, and it notes the
         // loss in the same breath, so asking in this order leaves no gap.
-        (!self.consumer.assignment_lost()).then_some(metadata)
+        let whole = !self.consumer.assignment_lost() && self.consumer.context().inbox().revoked.is_empty();
+        whole.then_some(metadata)
     }
 
     /// Hands over no more records, of partitions that are assigned meanwhile too, until `resume`.
@@ -134,6 +135,11 @@ impl KafkaSource {
             .map_err(Error::Pause)?;
         (self.paused, self.was_paused) = (true, true);
         Ok(())
+    }
+
+    /// Whether `pause` holds.
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Goes on where `pause` stopped.
@@ -480,6 +486,11 @@ impl Source for KafkaSource {
                     }
                 }
             }
+        }
+        // A revocation that was called back amid the last records must not wait for the next poll: what
+        // was counted of its partitions may be committed before that.
+        if !self.consumer.context().inbox().revoked.is_empty() {
+            events += self.serve_inbox(sink)?;
         }
         Ok(events)
     }
