@@ -86,6 +86,10 @@ impl Intake {
         let mut fault = None;
         if let Some(offsets) = progress.offsets {
             let seen = self.seen.get(&progress.source).copied().unwrap_or(offsets.from);
+            if offsets.from < seen && offsets.to <= offsets.from {
+                // It stands for nothing, and says nothing new.
+                return None;
+            }
             if offsets.from < seen {
                 self.faults.overlaps += 1;
                 self.seen.insert(source(), seen.max(offsets.to));
