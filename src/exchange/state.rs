@@ -438,6 +438,7 @@ impl Tail {
         };
         let end = match place.end(&self.consumer) {
             Ok(end) if end == 0 || self.next.max(self.done).is_some_and(|next| next >= end) => {
+                self.at_end = true;
                 return Ok(true);
             }
             Ok(end) => end,
