@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::engine::actor::Call;
-use crate::safety::{CallResult, Idempotency};
+use crate::safety::{Idempotency, Reply};
 
 use super::Target;
 
@@ -40,9 +40,9 @@ impl Target for DryRun {
         Idempotency::NoEffect
     }
 
-    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, CallResult> {
+    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply> {
         let detail = format!("dry run: would {}", describe(&call.payload));
         tracing::info!(action_id = call.action_id, action = call.action, "{detail}");
-        Box::pin(std::future::ready(CallResult::Accepted { detail }))
+        Box::pin(std::future::ready(Reply::Accepted { reference: None, detail, done: true }))
     }
 }

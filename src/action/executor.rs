@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use crate::engine::actor::{Call, CallFinished};
-use crate::safety::CallResult;
+use crate::safety::{CallResult, Reply};
 
 use super::{Clock, Lease, Target};
 
@@ -111,11 +111,25 @@ async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> CallR
     }
     let attempt = AssertUnwindSafe(target.submit(call)).catch_unwind();
     let why = match tokio::time::timeout(Duration::from_millis(left), attempt).await {
-        Ok(Ok(result)) => return result,
+        Ok(Ok(reply)) => return result(reply),
         Ok(Err(_)) => "the adapter of the target panicked",
         Err(_) => "no reply before the deadline",
     };
     CallResult::Retry { why: why.to_owned(), doubt: true, retry_after: None }
+}
+
+/// The end of a submission.
+fn result(reply: Reply) -> CallResult {
+    match reply {
+        Reply::Accepted { detail, .. } | Reply::Succeeded { detail } => CallResult::Accepted { detail },
+        Reply::Retry { why, doubt, retry_after } => CallResult::Retry { why, doubt, retry_after },
+        Reply::Barred { why, .. } | Reply::Rejected { why } | Reply::Failed { why } => {
+            CallResult::Rejected { why }
+        }
+        Reply::Clear | Reply::Absent | Reply::Running { .. } => {
+            CallResult::Rejected { why: "the adapter gave an answer to another question".to_owned() }
+        }
+    }
 }
 
 fn log(call: &Call, result: &CallResult) {

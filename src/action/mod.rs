@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::engine::actor::Call;
-use crate::safety::{CallResult, Idempotency};
+use crate::safety::{Abilities, Idempotency, Reply};
 
 pub use dry_run::DryRun;
 pub use executor::Executor;
@@ -26,6 +26,10 @@ pub use webhook::Webhook;
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Somewhere an action goes.
+///
+/// Each question is one attempt: whether and when it is asked again is for the rules. Dropping a
+/// future gives the attempt up, in doubt. A target that lacks an ability is never asked that question
+/// (the answers below say so all the same).
 pub trait Target: fmt::Debug + Send + Sync {
     /// Where that is, in words that hold no secret and that change when the place changes.
     fn name(&self) -> &str;
@@ -33,6 +37,35 @@ pub trait Target: fmt::Debug + Send + Sync {
     /// What it makes of the same request twice.
     fn idempotency(&self) -> Idempotency;
 
-    /// Makes one attempt. Dropping the future gives the attempt up, in doubt.
-    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, CallResult>;
+    /// What it can be asked beside `submit`.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    /// Whether anything at the target stands against `call`. Changes nothing.
+    fn preflight<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Reply> {
+        Box::pin(std::future::ready(Reply::Clear))
+    }
+
+    /// Does it.
+    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply>;
+
+    /// Whether `call` reached the target. Changes nothing. `Absent` promises that it is not there now.
+    fn find<'a>(&'a self, _call: &'a Call) -> BoxFuture<'a, Reply> {
+        Box::pin(std::future::ready(unable("it cannot be asked what it has taken")))
+    }
+
+    /// What has become of what the target calls `reference`. Changes nothing.
+    fn poll<'a>(&'a self, _call: &'a Call, _reference: &'a str) -> BoxFuture<'a, Reply> {
+        Box::pin(std::future::ready(unable("it cannot be asked what has become of an action")))
+    }
+
+    /// Stops what the target calls `reference`.
+    fn cancel<'a>(&'a self, _call: &'a Call, _reference: &'a str) -> BoxFuture<'a, Reply> {
+        Box::pin(std::future::ready(unable("it cannot be asked to stop an action")))
+    }
+}
+
+fn unable(why: &str) -> Reply {
+    Reply::Rejected { why: why.to_owned() }
 }

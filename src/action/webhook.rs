@@ -18,7 +18,7 @@ use reqwest::{Client, StatusCode, Url};
 use sha2::{Digest, Sha256};
 
 use crate::engine::actor::{Call, entry};
-use crate::safety::{CallResult, Idempotency};
+use crate::safety::{Idempotency, Reply};
 
 use super::{Clock, Target};
 
@@ -82,7 +82,7 @@ impl Webhook {
         Ok(Self { name, url, secrets: config.secrets.clone(), client, clock })
     }
 
-    async fn post(&self, call: &Call) -> CallResult {
+    async fn post(&self, call: &Call) -> Reply {
         let body = entry::canonical(&call.payload);
         let now = (self.clock)();
         let timestamp = now.div_euclid(1000);
@@ -121,21 +121,25 @@ impl Webhook {
 }
 
 /// What the status of a reply says.
-fn judge(status: StatusCode, headers: &HeaderMap, now: i64) -> CallResult {
+fn judge(status: StatusCode, headers: &HeaderMap, now: i64) -> Reply {
     let code = status.as_u16();
-    let retry = |doubt| CallResult::Retry {
+    let retry = |doubt| Reply::Retry {
         why: format!("HTTP {code}"),
         doubt,
         retry_after: headers.get(RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?, now)),
     };
     match code {
-        200..=299 => CallResult::Accepted { detail: format!("the receiver stored it: HTTP {code}") },
-        300..=399 => CallResult::Rejected { why: format!("HTTP {code}: redirects are not followed") },
-        410 => CallResult::Rejected { why: "HTTP 410: the receiver has disabled this address".to_owned() },
+        200..=299 => Reply::Accepted {
+            reference: None,
+            detail: format!("the receiver stored it: HTTP {code}"),
+            done: true,
+        },
+        300..=399 => Reply::Rejected { why: format!("HTTP {code}: redirects are not followed") },
+        410 => Reply::Rejected { why: "HTTP 410: the receiver has disabled this address".to_owned() },
         // Refused for now, before anything was done.
         425 | 429 => retry(false),
         408 | 500..=599 => retry(true),
-        _ => CallResult::Rejected { why: format!("HTTP {code}") },
+        _ => Reply::Rejected { why: format!("HTTP {code}") },
     }
 }
 
@@ -151,7 +155,7 @@ fn wait_of(text: &str, now: i64) -> Option<Duration> {
 
 /// What a request without a reply says. Only where no connection came about is it certain that
 /// the receiver has nothing.
-fn failed(error: reqwest::Error) -> CallResult {
+fn failed(error: reqwest::Error) -> Reply {
     let error = error.without_url();
     let mut why = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -160,9 +164,9 @@ fn failed(error: reqwest::Error) -> CallResult {
         source = cause.source();
     }
     if error.is_builder() {
-        return CallResult::Rejected { why };
+        return Reply::Rejected { why };
     }
-    CallResult::Retry { why, doubt: !error.is_connect(), retry_after: None }
+    Reply::Retry { why, doubt: !error.is_connect(), retry_after: None }
 }
 
 impl Target for Webhook {
@@ -174,7 +178,7 @@ impl Target for Webhook {
         Idempotency::Keyed
     }
 
-    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, CallResult> {
+    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply> {
         Box::pin(self.post(call))
     }
 }
@@ -196,15 +200,15 @@ mod tests {
     fn each_status_has_its_meaning() {
         let of = |code| judge(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), 0);
         for code in [200, 202, 204] {
-            assert!(matches!(of(code), CallResult::Accepted { .. }), "{code}");
+            assert!(matches!(of(code), Reply::Accepted { .. }), "{code}");
         }
         for code in [301, 302, 307, 400, 401, 403, 404, 409, 410, 415, 422] {
-            assert!(matches!(of(code), CallResult::Rejected { .. }), "{code}");
+            assert!(matches!(of(code), Reply::Rejected { .. }), "{code}");
         }
         for (code, doubtful) in
             [(408, true), (425, false), (429, false), (500, true), (502, true), (503, true), (504, true)]
         {
-            assert!(matches!(of(code), CallResult::Retry { doubt, .. } if doubt == doubtful), "{code}");
+            assert!(matches!(of(code), Reply::Retry { doubt, .. } if doubt == doubtful), "{code}");
         }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backoff;
-use super::kind::Idempotency;
+use super::call::Idempotency;
 
 /// How long after the deadline a reply may still come in; a call is itself cut at the deadline.
 pub const REPLY_GRACE_MILLIS: i64 = 5_000;
@@ -39,6 +39,20 @@ pub enum Suppression {
     AlreadyActive,
     /// A newer decision asks for the same while this one was waiting.
     Superseded,
+    /// The policy only recommends.
+    Recommend,
+    /// The same was done for this model not long ago.
+    Cooldown,
+    /// As much as may be done in the time was done.
+    Budget,
+    /// The target has failed too often of late.
+    Breaker,
+    /// A person, or too many models at once, froze everything.
+    Frozen,
+    /// A person holds the model.
+    Held,
+    /// The target says that it would not be carried out: a paused pipeline, a sick scheduler.
+    TargetNotReady,
 }
 
 impl Suppression {
@@ -50,6 +64,13 @@ impl Suppression {
             Self::Stale => "stale",
             Self::AlreadyActive => "already_active",
             Self::Superseded => "superseded",
+            Self::Recommend => "recommend",
+            Self::Cooldown => "cooldown",
+            Self::Budget => "budget",
+            Self::Breaker => "breaker",
+            Self::Frozen => "frozen",
+            Self::Held => "held",
+            Self::TargetNotReady => "target_not_ready",
         }
     }
 }
@@ -368,6 +389,7 @@ impl Submitting<'_> {
                 self.end("interrupted, and the deadline has passed")
             }
             Idempotency::Keyed => self.submit(),
+            Idempotency::StateLike => self.end("interrupted"),
             Idempotency::Unkeyed => self.end("interrupted, and the target cannot be asked twice"),
         }
     }

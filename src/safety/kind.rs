@@ -1,5 +1,4 @@
-//! The words of the rules: what an action is for, what a policy permits, and what a target makes
-//! of the same request twice.
+//! The words of the rules: what an action is for, what a policy permits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,18 +51,6 @@ impl FromStr for ActionKind {
             .find(|kind| kind.name() == text)
             .ok_or_else(|| format!("`{text}` is not an action: write rollback, retrain or notify"))
     }
-}
-
-/// What a target makes of a request that reaches it twice under the same id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Idempotency {
-    /// Nothing happens however often it is asked (a dry run).
-    NoEffect,
-    /// The second is recognised by its id, so that a lost reply may be answered by asking again.
-    Keyed,
-    /// It would act twice: after a lost reply nothing may be sent again.
-    Unkeyed,
 }
 
 /// What a policy permits.

@@ -8,10 +8,12 @@
 
 pub mod action;
 pub mod backoff;
+pub mod call;
 pub mod id;
 pub mod kind;
 pub mod ledger;
 
 pub use action::{Action, CallResult, Effect, Event, Phase, State, Suppression, Terms};
-pub use kind::{ActionKind, Idempotency, PolicyMode};
+pub use call::{Abilities, Idempotency, Reply, Step};
+pub use kind::{ActionKind, PolicyMode};
 pub use ledger::Ledger;
