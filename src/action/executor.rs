@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use crate::engine::actor::{Call, CallFinished};
-use crate::safety::{CallResult, Reply};
+use crate::safety::Reply;
 
 use super::{Clock, Lease, Target};
 
@@ -63,7 +63,7 @@ impl Executor {
         let attempt = async move {
             let result = match target {
                 Some(target) => run(&*target, &call, (clock)(), &lease).await,
-                None => CallResult::Rejected { why: "no target is configured for the action".to_owned() },
+                None => Reply::Rejected { why: "no target is configured for the action".to_owned() },
             };
             log(&call, &result);
             let Call { action_id, attempt, .. } = call;
@@ -98,50 +98,39 @@ impl Executor {
 
 /// One attempt, cut at the deadline. Deadline and lease are checked here, because a slow audit log,
 /// or a pause of the whole process, may lie between the rule that allowed the call and the call.
-async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> CallResult {
+async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> Reply {
     let left = u64::try_from(call.deadline.saturating_sub(now)).unwrap_or(0);
     if left == 0 {
         let why = "the deadline had passed before the call began".to_owned();
-        return CallResult::Retry { why, doubt: false, retry_after: None };
+        return Reply::Retry { why, doubt: false, retry_after: None };
     }
     if !lease.holds() {
         let why =
             "the ownership of the actions was not certain any more when the call was to begin".to_owned();
-        return CallResult::Retry { why, doubt: false, retry_after: None };
+        return Reply::Retry { why, doubt: false, retry_after: None };
     }
     let attempt = AssertUnwindSafe(target.submit(call)).catch_unwind();
     let why = match tokio::time::timeout(Duration::from_millis(left), attempt).await {
-        Ok(Ok(reply)) => return result(reply),
+        Ok(Ok(reply)) => return reply,
         Ok(Err(_)) => "the adapter of the target panicked",
         Err(_) => "no reply before the deadline",
     };
-    CallResult::Retry { why: why.to_owned(), doubt: true, retry_after: None }
+    Reply::Retry { why: why.to_owned(), doubt: true, retry_after: None }
 }
 
-/// The end of a submission.
-fn result(reply: Reply) -> CallResult {
-    match reply {
-        Reply::Accepted { detail, .. } | Reply::Succeeded { detail } => CallResult::Accepted { detail },
-        Reply::Retry { why, doubt, retry_after } => CallResult::Retry { why, doubt, retry_after },
-        Reply::Barred { why, .. } | Reply::Rejected { why } | Reply::Failed { why } => {
-            CallResult::Rejected { why }
-        }
-        Reply::Clear | Reply::Absent | Reply::Running { .. } => {
-            CallResult::Rejected { why: "the adapter gave an answer to another question".to_owned() }
-        }
-    }
-}
-
-fn log(call: &Call, result: &CallResult) {
+fn log(call: &Call, reply: &Reply) {
     let Call { action_id, action, attempt, .. } = call;
-    match result {
-        CallResult::Accepted { detail } => {
+    match reply {
+        Reply::Accepted { detail, .. } => {
             tracing::info!(action_id, action, attempt, detail, "the target took the action");
         }
-        CallResult::Rejected { why } => {
+        Reply::Succeeded { detail } => tracing::info!(action_id, action, attempt, detail, "done"),
+        Reply::Clear | Reply::Absent => tracing::debug!(action_id, action, attempt, "{reply:?}"),
+        Reply::Running { detail } => tracing::debug!(action_id, action, attempt, detail, "under way"),
+        Reply::Rejected { why } | Reply::Failed { why } | Reply::Barred { why, .. } => {
             tracing::error!(action_id, action, attempt, why, "the target refused the action");
         }
-        CallResult::Retry { why, doubt, .. } => {
+        Reply::Retry { why, doubt, .. } => {
             tracing::warn!(action_id, action, attempt, why, doubt, "an attempt at an action failed");
         }
     }

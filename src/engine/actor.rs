@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::domain::{Decision, DecisionKind, ModelKey, Version};
 use crate::engine::view::ActionView;
-use crate::safety::{self, Action, ActionKind, CallResult, Event, Ledger, PolicyMode, State, Suppression};
+use crate::safety::{self, Action, ActionKind, Event, Ledger, PolicyMode, Reply, State, Suppression};
 
 pub use config::{ActionSpec, Config};
 pub use entry::Entry;
@@ -38,7 +38,7 @@ pub struct CallFinished {
     /// Number of the attempt.
     pub attempt: u32,
     /// How it ended.
-    pub result: CallResult,
+    pub result: Reply,
 }
 
 /// One attempt to be made.
@@ -151,6 +151,8 @@ impl Task {
             state: self.machine.state.name().to_owned(),
             detail,
             changed_at: self.changed_at,
+            evidence: None,
+            expires_at: None,
         }
     }
 }

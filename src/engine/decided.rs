@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::payload;
 use crate::domain::Decision;
+use crate::safety::Command;
 
 /// The version of the form.
 pub const VERSION: u32 = 1;
@@ -24,8 +25,9 @@ pub const VERSION: u32 = 1;
 /// unless they are told otherwise (`message.max.bytes`, 1 MiB).
 pub const EVIDENCE_BYTES: usize = 524_288;
 
-/// The only type so far.
+/// Message types.
 const DECISION: &str = "decision";
+const COMMAND: &str = "command";
 
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,48 @@ pub struct Decided {
     /// When it was taken, wall time in milliseconds; none where the writer did not say.
     #[serde(default)]
     pub decided_at: Option<i64>,
+}
+
+/// A message of the topic.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, on its way into the actor")]
+pub enum Told {
+    /// What a policy wants.
+    Decided(Decided),
+    /// What a person orders.
+    Command(Command),
+}
+
+/// `command` as a message that `read` reads. The key of the Kafka message is the command's id.
+pub fn encode_command(command: &Command) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        v: u32,
+        r#type: &'static str,
+        command: &'a Command,
+    }
+    let written = Written { v: VERSION, r#type: COMMAND, command };
+    serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
+}
+
+/// Reads any message of the topic.
+///
+/// # Errors
+/// When `message` is not of this form, version or type. No message does harm.
+pub fn read(message: &[u8]) -> Result<Told, Error> {
+    #[derive(Deserialize)]
+    struct Ordered {
+        command: Command,
+    }
+    let Head { v, r#type } = serde_json::from_slice(message)?;
+    if v != VERSION {
+        return Err(Error::Version { found: v });
+    }
+    match r#type.as_str() {
+        DECISION => Ok(Told::Decided(serde_json::from_slice(message)?)),
+        COMMAND => Ok(Told::Command(serde_json::from_slice::<Ordered>(message)?.command)),
+        _ => Err(Error::Type { found: r#type }),
+    }
 }
 
 /// `decision`, taken at wall time `decided_at`, as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what

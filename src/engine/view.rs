@@ -1,6 +1,8 @@
 //! An immutable picture of what the engine knows, published after each evaluation. Metrics, the
 //! API and the terminal read it and never touch the engine itself.
 
+mod safety;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use super::generation::Generation;
 use crate::domain::{
     Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
 };
+
+pub use safety::{BreakerView, HoldView, SafetyView, Stop, VersionView};
 
 /// The state of one policy for one model version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -100,12 +104,16 @@ pub struct ActionView {
     pub key: ModelKey,
     /// The version to go back to, for a rollback.
     pub to_version: Option<String>,
-    /// `suppressed`, `submitting`, `applied`, `failed`, `unknown`.
+    /// The state of the action's machine, as `safety::State::name` spells it.
     pub state: String,
     /// Why it is in that state, in words.
     pub detail: Option<String>,
     /// Wall time of the last change, milliseconds since the epoch.
     pub changed_at: i64,
+    /// Hash of the sealed evidence, which an approval has to name; none before it is sealed.
+    pub evidence: Option<String>,
+    /// Wall time until which it may be approved, where it waits for that, milliseconds since the epoch.
+    pub expires_at: Option<i64>,
 }
 
 /// How often a check answered what, since the daemon started.
@@ -134,6 +142,8 @@ pub struct View {
     pub decisions: Vec<Arc<Decision>>,
     /// Recent actions, oldest first, bounded.
     pub actions: Vec<ActionView>,
+    /// What stands still, and what is good; empty where another process owns the actions.
+    pub safety: SafetyView,
     /// How often each check answered what.
     pub evaluations: EvaluationCounts,
     /// Panes held in memory, open and closed.

@@ -15,12 +15,11 @@
 //!   model has recovered.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::backoff;
-use super::call::Idempotency;
+use super::call::{Idempotency, Reply};
 
 /// How long after the deadline a reply may still come in; a call is itself cut at the deadline.
 pub const REPLY_GRACE_MILLIS: i64 = 5_000;
@@ -79,30 +78,6 @@ impl fmt::Display for Suppression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// What came of one call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallResult {
-    /// The target took the request.
-    Accepted {
-        /// What it said, in words, for people.
-        detail: String,
-    },
-    /// The target refused, and would refuse again.
-    Rejected {
-        /// Why.
-        why: String,
-    },
-    /// It did not work this time.
-    Retry {
-        /// Why.
-        why: String,
-        /// Whether the target may have taken the request all the same.
-        doubt: bool,
-        /// How long the target asks to be left alone.
-        retry_after: Option<Duration>,
-    },
 }
 
 /// What an action keeps to, fixed when it is proposed.
@@ -207,7 +182,7 @@ pub enum Event {
         /// Which.
         attempt: u32,
         /// How.
-        result: CallResult,
+        result: Reply,
     },
     /// The incident that asked for it is over.
     Withdraw,
@@ -296,7 +271,7 @@ fn proposed(terms: &Terms, event: Event, now: i64) -> (State, Vec<Effect>) {
 /// A reply that comes after the end was declared unknown still says what happened.
 fn unknown(attempts: u32, detail: String, event: Event) -> (State, Vec<Effect>) {
     match event {
-        Event::Finished { attempt, result: CallResult::Accepted { detail } } if attempt == attempts => {
+        Event::Finished { attempt, result: Reply::Accepted { detail, .. } } if attempt == attempts => {
             (State::Applied { attempts, detail }, vec![Effect::Outcome])
         }
         Event::Finished { .. }
@@ -350,13 +325,16 @@ impl Submitting<'_> {
         }
     }
 
-    fn finished(mut self, result: CallResult, now: i64) -> (State, Vec<Effect>) {
+    fn finished(mut self, result: Reply, now: i64) -> (State, Vec<Effect>) {
         match result {
-            CallResult::Accepted { detail } => {
+            Reply::Accepted { detail, .. } => {
                 (State::Applied { attempts: self.attempt, detail }, vec![Effect::Outcome])
             }
-            CallResult::Rejected { why } => self.end(&why),
-            CallResult::Retry { why, doubt, retry_after } => {
+            Reply::Succeeded { .. } | Reply::Clear | Reply::Absent | Reply::Running { .. } => {
+                self.end("an answer to another question")
+            }
+            Reply::Rejected { why } | Reply::Barred { why, .. } | Reply::Failed { why } => self.end(&why),
+            Reply::Retry { why, doubt, retry_after } => {
                 self.doubt |= doubt;
                 if self.doubt && self.terms.idempotency == Idempotency::Unkeyed {
                     return self.end(&why);

@@ -9,11 +9,13 @@
 pub mod action;
 pub mod backoff;
 pub mod call;
+pub mod command;
 pub mod id;
 pub mod kind;
 pub mod ledger;
 
-pub use action::{Action, CallResult, Effect, Event, Phase, State, Suppression, Terms};
+pub use action::{Action, Effect, Event, Phase, State, Suppression, Terms};
 pub use call::{Abilities, Idempotency, Reply, Step};
+pub use command::{Command, ModelName, Order, Role};
 pub use kind::{ActionKind, PolicyMode};
 pub use ledger::Ledger;

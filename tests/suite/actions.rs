@@ -12,7 +12,7 @@ use plimsoll::engine::actor::entry::{Body, Ended, canonical};
 use plimsoll::engine::actor::{
     ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, past_decisions,
 };
-use plimsoll::safety::{ActionKind, CallResult, Idempotency, PolicyMode};
+use plimsoll::safety::{ActionKind, Idempotency, PolicyMode, Reply};
 use proptest::prelude::*;
 
 const DEADLINE: i64 = 60_000;
@@ -108,7 +108,7 @@ impl World {
         self.carry_out(effects);
     }
 
-    fn finish(&mut self, index: usize, result: CallResult) {
+    fn finish(&mut self, index: usize, result: Reply) {
         let Call { action_id, attempt, .. } = self.outstanding.remove(index);
         self.handle(Input::CallFinished(CallFinished { action_id, attempt, result }));
     }
@@ -205,15 +205,15 @@ impl World {
     }
 }
 
-fn accepted() -> CallResult {
-    CallResult::Accepted { detail: "HTTP 202".into() }
+fn accepted() -> Reply {
+    Reply::Accepted { reference: None, detail: "HTTP 202".into(), done: true }
 }
 
-fn result() -> impl Strategy<Value = CallResult> {
+fn result() -> impl Strategy<Value = Reply> {
     prop_oneof![
         Just(accepted()),
-        Just(CallResult::Rejected { why: "HTTP 400".into() }),
-        (any::<bool>(), proptest::option::of(0..90_u64)).prop_map(|(doubt, wait)| CallResult::Retry {
+        Just(Reply::Rejected { why: "HTTP 400".into() }),
+        (any::<bool>(), proptest::option::of(0..90_u64)).prop_map(|(doubt, wait)| Reply::Retry {
             why: "HTTP 503".into(),
             doubt,
             retry_after: wait.map(Duration::from_secs),
@@ -224,7 +224,7 @@ fn result() -> impl Strategy<Value = CallResult> {
 #[derive(Clone, Debug)]
 enum Step {
     Decide(Decision),
-    Finish(usize, CallResult),
+    Finish(usize, Reply),
     Wait(i64),
     WaitUntilDue,
     Restart,
@@ -313,7 +313,7 @@ fn story(kill_at: Option<usize>) -> World {
         world.decide(decided);
     }
     for _ in 0..100 {
-        let lost = CallResult::Retry { why: "reset".into(), doubt: true, retry_after: None };
+        let lost = Reply::Retry { why: "reset".into(), doubt: true, retry_after: None };
         world.now += 10;
         if let Some(call) = world.outstanding.first() {
             let reply = if call.attempt == 1 { lost } else { accepted() };

@@ -167,6 +167,7 @@ pub(super) fn view() -> View {
         recent: latest.clone(),
         latest,
         decisions: vec![Arc::new(decision)],
+        safety: Default::default(),
         actions: vec![ActionView {
             id: "a1".to_owned(),
             action: "roll-back".to_owned(),
@@ -178,6 +179,8 @@ pub(super) fn view() -> View {
             state: "applied".to_owned(),
             detail: Some("dry run".to_owned()),
             changed_at: END + 1_000,
+            evidence: None,
+            expires_at: None,
         }],
         evaluations: [((key("2", Segment::All), "psi".to_owned(), Some(Verdict::Breach)), 3)].into(),
         panes: 70,

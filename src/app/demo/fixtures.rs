@@ -85,6 +85,8 @@ pub(super) fn action(state: &str) -> ActionView {
         state: state.into(),
         detail: Some("dry run".into()),
         changed_at: 0,
+        evidence: None,
+        expires_at: None,
     }
 }
 

@@ -73,12 +73,12 @@ fn qualified(version: &str) -> Input {
     Input::Decision(decision(DecisionKind::Qualified, "fair", version, &[]))
 }
 
-fn ended(action_id: &str, result: CallResult) -> Input {
+fn ended(action_id: &str, result: Reply) -> Input {
     Input::CallFinished(CallFinished { action_id: action_id.into(), attempt: 1, result })
 }
 
-fn accepted() -> CallResult {
-    CallResult::Accepted { detail: "HTTP 202".into() }
+fn accepted() -> Reply {
+    Reply::Accepted { reference: None, detail: "HTTP 202".into(), done: true }
 }
 
 /// An actor whose log is kept, so that it can be stopped and started.

@@ -1,5 +1,7 @@
 //! Transitions of one action.
 
+use std::time::Duration;
+
 use super::*;
 
 const DEADLINE: i64 = 300_000;
@@ -14,24 +16,24 @@ fn submitting(idempotency: Idempotency) -> Action {
     action
 }
 
-fn finished(attempt: u32, result: CallResult) -> Event {
+fn finished(attempt: u32, result: Reply) -> Event {
     Event::Finished { attempt, result }
 }
 
-fn lost() -> CallResult {
-    CallResult::Retry { why: "HTTP 500".into(), doubt: true, retry_after: None }
+fn lost() -> Reply {
+    Reply::Retry { why: "HTTP 500".into(), doubt: true, retry_after: None }
 }
 
-fn refused() -> CallResult {
-    CallResult::Retry { why: "connection refused".into(), doubt: false, retry_after: None }
+fn refused() -> Reply {
+    Reply::Retry { why: "connection refused".into(), doubt: false, retry_after: None }
 }
 
-fn rejected() -> CallResult {
-    CallResult::Rejected { why: "HTTP 410: disabled".into() }
+fn rejected() -> Reply {
+    Reply::Rejected { why: "HTTP 410: disabled".into() }
 }
 
-fn accepted() -> CallResult {
-    CallResult::Accepted { detail: "HTTP 202".into() }
+fn accepted() -> Reply {
+    Reply::Accepted { reference: None, detail: "HTTP 202".into(), done: true }
 }
 
 fn due(action: &Action) -> i64 {
@@ -100,7 +102,7 @@ fn a_passing_fault_is_tried_again_after_a_growing_wait() {
 
 #[test]
 fn retry_after_is_honoured_inside_the_deadline_and_ends_the_action_beyond_it() {
-    let busy = |seconds| CallResult::Retry {
+    let busy = |seconds| Reply::Retry {
         why: "HTTP 429".into(),
         doubt: false,
         retry_after: Some(Duration::from_secs(seconds)),

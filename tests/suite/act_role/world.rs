@@ -17,7 +17,7 @@ use plimsoll::engine::actor::entry::Body;
 use plimsoll::engine::actor::{ActionSpec, Call, Config, Entry};
 use plimsoll::engine::decided;
 use plimsoll::ingest::source::{Assigned, Commit, Lag, RawRecord, Source, SourceEvent};
-use plimsoll::safety::{ActionKind, CallResult, Idempotency, PolicyMode};
+use plimsoll::safety::{ActionKind, Idempotency, PolicyMode, Reply};
 use plimsoll::telemetry::Telemetry;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
@@ -347,7 +347,7 @@ impl Target for Process {
         Idempotency::Keyed
     }
 
-    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, CallResult> {
+    fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let reached = {
                 let mut state = self.world.state();
@@ -363,7 +363,7 @@ impl Target for Process {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(Duration::from_millis(self.slow.load(Ordering::SeqCst))).await;
-            CallResult::Accepted { detail: "taken".into() }
+            Reply::Accepted { reference: None, detail: "taken".into(), done: true }
         })
     }
 }

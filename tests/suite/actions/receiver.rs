@@ -14,7 +14,7 @@ use plimsoll::action::{Clock, DryRun, Executor, Target, Webhook};
 use plimsoll::domain::DecisionKind;
 use plimsoll::engine::actor::entry::{Body, Ended};
 use plimsoll::engine::actor::{Actor, Call, CallFinished, Effect, Entry, Input};
-use plimsoll::safety::{ActionKind, CallResult, Idempotency};
+use plimsoll::safety::{ActionKind, Idempotency, Reply as Answer};
 
 use super::{DEADLINE, config, decision, spec};
 
@@ -351,7 +351,7 @@ impl Target for Broken {
         Idempotency::Keyed
     }
 
-    fn submit<'a>(&'a self, call: &'a Call) -> futures::future::BoxFuture<'a, CallResult> {
+    fn submit<'a>(&'a self, call: &'a Call) -> futures::future::BoxFuture<'a, Answer> {
         Box::pin(async move { panic!("attempt {}", call.attempt) })
     }
 }
@@ -382,14 +382,18 @@ fn every_call_is_reported_whatever_becomes_of_it() {
     while let Ok(CallFinished { action_id, attempt: 1, result }) = ends.try_recv() {
         results.insert(action_id, result);
     }
-    let retry = |why: &str, doubt| CallResult::Retry { why: why.into(), doubt, retry_after: None };
+    let retry = |why: &str, doubt| Answer::Retry { why: why.into(), doubt, retry_after: None };
     let expected = [
-        ("absent-2000", CallResult::Rejected { why: "no target is configured for the action".into() }),
+        ("absent-2000", Answer::Rejected { why: "no target is configured for the action".into() }),
         ("broken-2000", retry("the adapter of the target panicked", true)),
         ("rehearse-1000", retry("the deadline had passed before the call began", false)),
         (
             "rehearse-2000",
-            CallResult::Accepted { detail: "dry run: would roll credit back from v2 to v1".into() },
+            Answer::Accepted {
+                reference: None,
+                detail: "dry run: would roll credit back from v2 to v1".into(),
+                done: true,
+            },
         ),
     ];
     assert_eq!(results, expected.map(|(id, result)| (id.to_owned(), result)).into());
