@@ -29,6 +29,7 @@ mod metrics;
 mod policies;
 mod reload;
 mod replay;
+mod safety;
 mod sequential;
 mod sequential_cost;
 mod sequential_partitions;
