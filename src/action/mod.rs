@@ -6,6 +6,7 @@
 
 mod dry_run;
 mod executor;
+pub mod http;
 pub mod lease;
 pub mod webhook;
 
