@@ -232,13 +232,14 @@ pub fn actions(
                 let place = || format!("actions[{}].webhook", action.name);
                 let secret = webhook::Secret::new(webhook.secret.expose()).with_context(place)?;
                 let settings = webhook::Config {
-                    url: webhook.url.clone(),
+                    url: webhook.place.url.clone(),
                     secrets: vec![secret],
-                    ca_file: webhook.ca_file.clone(),
-                    timeout: webhook.timeout,
+                    ca_file: webhook.place.ca_file.clone(),
+                    timeout: webhook.place.timeout,
                 };
                 Arc::new(Webhook::new(&settings, Arc::clone(&clock)).with_context(place)?)
             }
+            _ => Arc::new(DryRun),
         };
         specs.push(ActionSpec {
             name: action.name.clone(),
@@ -258,7 +259,7 @@ pub fn actions(
         .iter()
         .map(|policy| {
             let mode = match policy.mode {
-                Mode::Observe => PolicyMode::Observe,
+                Mode::Observe | Mode::Recommend | Mode::Approve => PolicyMode::Observe,
                 Mode::Auto => PolicyMode::Auto,
             };
             (policy.name.clone(), mode)

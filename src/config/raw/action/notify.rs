@@ -24,10 +24,18 @@ pub struct Alertmanager {
     /// Password of `username`.
     #[serde(default)]
     pub password: Option<SecretRef>,
+    /// The label `alertname`.
+    #[serde(default = "alertname")]
+    #[schemars(length(min = 1))]
+    pub alertname: String,
+    /// The label `severity`, as routes know it.
+    #[serde(default = "critical")]
+    #[schemars(length(min = 1))]
+    pub severity: String,
     /// Further labels of each alert, by name. Default: none.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// How long an alert fires where nothing says that it is over.
+    /// How long an alert fires where nothing says that it is over; at least 1m.
     #[serde(default = "one_hour")]
     pub resolve_after: Duration,
     /// Where people find more; shown as the source of the alert. Default: none.
@@ -103,6 +111,14 @@ pub struct Slack {
     /// How long one request may take.
     #[serde(default = "ten_seconds")]
     pub timeout: Duration,
+}
+
+fn alertname() -> String {
+    "PlimsollIncident".to_owned()
+}
+
+fn critical() -> String {
+    "critical".to_owned()
 }
 
 fn one_hour() -> Duration {

@@ -27,9 +27,9 @@ pub struct Airflow {
     /// Id of the DAG.
     #[schemars(length(min = 1))]
     pub dag: String,
-    /// The run's `conf`, by name; values are templates. Default: none.
+    /// The run's `conf`, by name; the texts in it are templates. Default: everything that a template can name.
     #[serde(default)]
-    pub conf: BTreeMap<String, String>,
+    pub conf: Option<BTreeMap<String, serde_json::Value>>,
     /// PEM file with the authorities that sign the server's certificate; default: those of the system.
     #[serde(default)]
     pub ca_file: Option<String>,
@@ -46,7 +46,7 @@ pub struct Github {
     #[serde(default = "github")]
     pub url: String,
     /// Owner and name, as in `owner/name`.
-    #[schemars(length(min = 3))]
+    #[schemars(length(min = 1))]
     pub repository: String,
     /// File name of the workflow, or its number.
     #[schemars(length(min = 1))]

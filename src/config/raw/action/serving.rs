@@ -32,9 +32,6 @@ pub struct Mlflow {
     /// Text before the registry's version number in versions as records state them, such as `v` in `v7`.
     #[serde(default)]
     pub version_prefix: String,
-    /// Tag the version that was left with the id of the action.
-    #[serde(default = "yes")]
-    pub tag: bool,
     /// PEM file with the authorities that sign the server's certificate; default: those of the system.
     #[serde(default)]
     pub ca_file: Option<String>,
@@ -104,10 +101,6 @@ pub struct ArgoRollouts {
 
 fn model() -> String {
     "{model}".to_owned()
-}
-
-const fn yes() -> bool {
-    true
 }
 
 fn kubernetes() -> String {
