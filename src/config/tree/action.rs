@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ActionKind, Severity};
+use super::{ActionKind, Severity, TargetKind};
 use crate::config::secret::Secret;
 
 /// Something that policies may ask for.
@@ -54,6 +54,32 @@ pub enum Target {
     Pagerduty(Pagerduty),
     /// A message to a Slack channel.
     Slack(Slack),
+}
+
+impl Target {
+    /// The target as configurations spell it, which is also the name of its section.
+    pub const fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    const fn kind(&self) -> TargetKind {
+        match self {
+            Self::DryRun => TargetKind::DryRun,
+            Self::Webhook(_) => TargetKind::Webhook,
+            Self::Mlflow(_) => TargetKind::Mlflow,
+            Self::Airflow(_) => TargetKind::Airflow,
+            Self::Github(_) => TargetKind::Github,
+            Self::Gitlab(_) => TargetKind::Gitlab,
+            Self::Jenkins(_) => TargetKind::Jenkins,
+            Self::ArgoWorkflows(_) => TargetKind::ArgoWorkflows,
+            Self::Kserve(_) => TargetKind::Kserve,
+            Self::ArgoRollouts(_) => TargetKind::ArgoRollouts,
+            Self::Kafka(_) => TargetKind::Kafka,
+            Self::Alertmanager(_) => TargetKind::Alertmanager,
+            Self::Pagerduty(_) => TargetKind::Pagerduty,
+            Self::Slack(_) => TargetKind::Slack,
+        }
+    }
 }
 
 /// Where requests go.
