@@ -8,6 +8,7 @@ mod dry_run;
 mod executor;
 pub mod http;
 pub mod lease;
+pub mod request;
 pub mod webhook;
 
 use std::fmt;
