@@ -13,7 +13,9 @@ pub enum Error {
     #[error("the model is no template")]
     Model(#[source] TemplateError),
     /// An alias that MLflow keeps for itself.
-    #[error("`{alias}` cannot be an alias: MLflow takes letters, digits, `_` and `-`, and keeps `latest` and `v1`, `v2` … for itself")]
+    #[error(
+        "`{alias}` cannot be an alias: MLflow takes letters, digits, `_` and `-`, and keeps `latest` and `v1`, `v2` … for itself"
+    )]
     Alias {
         /// The alias.
         alias: String,
@@ -35,4 +37,28 @@ pub struct Config {
     /// What the log has before the number of a version: `v` if MLflow's version 2 is `v2` there; may be
     /// empty.
     pub version_prefix: String,
+}
+
+/// Whether MLflow takes `text` as an alias (`_validate_model_alias_name` of mlflow/utils/validation.py).
+pub(super) fn is_alias(text: &str) -> bool {
+    let is_version = text
+        .strip_prefix(['v', 'V'])
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_word = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    (1..=255).contains(&text.len()) && is_word && !is_version && !text.eq_ignore_ascii_case("latest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_that_mlflow_refuses_are_refused_at_once() {
+        for alias in ["champion", "prod-1_a", "v1a", "v"] {
+            assert!(is_alias(alias), "{alias}");
+        }
+        for alias in ["", "latest", "Latest", "v1", "V20", "a b", "a/b", "a.b"] {
+            assert!(!is_alias(alias), "{alias}");
+        }
+    }
 }
