@@ -1,6 +1,7 @@
 //! An immutable picture of what the engine knows, published after each evaluation. Metrics, the
 //! API and the terminal read it and never touch the engine itself.
 
+mod commands;
 mod safety;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::domain::{
     Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
 };
 
+pub use commands::{CommandOutcome, CommandView};
 pub use safety::{BreakerView, HoldView, SafetyView, Stop, VersionView};
 
 /// The state of one policy for one model version.
@@ -142,6 +144,8 @@ pub struct View {
     pub decisions: Vec<Arc<Decision>>,
     /// Recent actions, oldest first, bounded.
     pub actions: Vec<ActionView>,
+    /// Recent commands of people, oldest first, bounded; empty where another process owns the actions.
+    pub commands: Vec<CommandView>,
     /// What stands still, and what is good; empty where another process owns the actions.
     pub safety: SafetyView,
     /// How often each check answered what.

@@ -33,6 +33,8 @@ fn spec(checks: &[&str], clear: &[(&str, &str)]) -> PolicySpec {
             .map(|(check, bound)| ((*check).to_owned(), bound.parse::<Bound>().unwrap()))
             .collect::<BTreeMap<_, _>>(),
         qualify_windows: 2,
+        qualify_for: std::time::Duration::ZERO,
+        qualify_samples: 0,
         actions: vec!["back".to_owned()],
     }
 }
