@@ -27,7 +27,7 @@ pub use answer::Answer;
 pub use place::{Error, Place};
 pub use secret::{Auth, Token};
 
-use secret::Hidden;
+pub(super) use secret::Hidden;
 
 /// How much of a reply is read.
 const REPLY_BYTES: usize = 65_536;
@@ -170,6 +170,30 @@ impl Client {
 /// `request` with `body` as JSON.
 pub fn json(request: RequestBuilder, body: &Value) -> RequestBuilder {
     request.header(CONTENT_TYPE, "application/json").body(body.to_string())
+}
+
+/// `reply` to a question that changes nothing, or of a moment before anything was changed: there is
+/// no doubt whether it was.
+pub fn untouched(reply: Reply) -> Reply {
+    match reply {
+        Reply::Retry { why, retry_after, .. } => Reply::Retry { why, doubt: false, retry_after },
+        other => other,
+    }
+}
+
+/// What is to be said where `reply` came after something was changed: how it stands is to be found
+/// out.
+pub fn doubtful(reply: Reply, done: &str) -> Reply {
+    let (why, retry_after) = match reply {
+        Reply::Retry { why, retry_after, .. } => (why, retry_after),
+        Reply::Rejected { why } | Reply::Failed { why } | Reply::Barred { why, .. } => (why, None),
+        Reply::Clear
+        | Reply::Absent
+        | Reply::Accepted { .. }
+        | Reply::Running { .. }
+        | Reply::Succeeded { .. } => ("an answer to another question".to_owned(), None),
+    };
+    Reply::Retry { why: format!("{done}: {why}"), doubt: true, retry_after }
 }
 
 /// Reads into `body` what is useful of it, and says whether that is all.

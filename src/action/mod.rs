@@ -8,6 +8,8 @@ mod dry_run;
 mod executor;
 pub mod http;
 pub mod lease;
+pub mod mlflow;
+pub mod request;
 pub mod webhook;
 
 use std::fmt;
@@ -21,6 +23,7 @@ use crate::safety::{Abilities, Idempotency, Reply};
 pub use dry_run::DryRun;
 pub use executor::Executor;
 pub use lease::Lease;
+pub use mlflow::Mlflow;
 pub use webhook::Webhook;
 
 /// The wall clock: milliseconds since the epoch.

@@ -1,6 +1,8 @@
 //! Secrets of targets: how they are kept out of sight, how they are sent, and how they are cut out of
 //! what a target says, because error pages like to repeat the request they complain about.
 
+use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +14,8 @@ use reqwest::RequestBuilder;
 const MASK: &str = "***";
 /// How much of what a target says is kept, in characters.
 const WORDS: usize = 200;
+/// How many of the tokens that a target has given are kept out of its words.
+const GIVEN: usize = 8;
 
 /// A token or a password. Whatever prints it prints stars.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,51 +68,43 @@ impl Auth {
 }
 
 /// What must not be shown of what a target says: each secret in the spellings in which it may be
-/// repeated.
-pub(super) struct Hidden(Mutex<Vec<String>>);
+/// repeated, the longest first, so that no rest of one stays.
+pub(in crate::action) struct Hidden {
+    configured: Vec<String>,
+    /// Those of secrets that the target gave us, the newest last.
+    given: Mutex<VecDeque<Vec<String>>>,
+}
 
 impl Hidden {
     /// The secrets of `auth` and `further` ones.
-    pub(super) fn new(auth: &Auth, further: &[Token]) -> Self {
-        let hidden = Self(Mutex::new(Vec::new()));
+    pub(in crate::action) fn new(auth: &Auth, further: &[Token]) -> Self {
+        let mut configured: Vec<String> = further.iter().flat_map(spellings).collect();
         match auth {
             Auth::None => {}
-            Auth::Bearer(token) => hidden.add(token),
+            Auth::Bearer(token) => configured.extend(spellings(token)),
             Auth::Basic { username, password } => {
-                hidden.add(password);
-                let sent = STANDARD.encode(format!("{username}:{}", password.expose()));
-                hidden.add(&Token::new(&sent));
+                configured.extend(spellings(password));
+                configured.push(STANDARD.encode(format!("{username}:{}", password.expose())));
             }
         }
-        for token in further {
-            hidden.add(token);
-        }
-        hidden
+        configured.sort_by_key(|spelling| Reverse(spelling.len()));
+        Self { configured, given: Mutex::default() }
     }
 
-    /// One more secret. The longest spelling is looked for first, so that no rest of it stays.
-    pub(super) fn add(&self, token: &Token) {
-        let plain = token.expose();
-        if plain.trim().is_empty() {
-            return;
+    /// One more secret, which the target has given; of these the newest are remembered.
+    pub(in crate::action) fn add(&self, token: &Token) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.len() == GIVEN {
+            given.pop_front();
         }
-        let json = serde_json::Value::from(plain).to_string();
-        let form: String = url_form(plain);
-        let spellings = [plain.to_owned(), json.trim_matches('"').to_owned(), form, STANDARD.encode(plain)];
-        let mut hidden = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for spelling in spellings {
-            if !hidden.contains(&spelling) {
-                hidden.push(spelling);
-            }
-        }
-        hidden.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        given.push_back(spellings(token));
     }
 
     /// `words` without secrets, control characters and runs of blanks, at most 200 characters.
-    pub(super) fn clean(&self, words: &str) -> String {
-        let hidden = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(in crate::action) fn clean(&self, words: &str) -> String {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let mask = |mut text: String| {
-            for secret in hidden.iter() {
+            for secret in self.configured.iter().chain(given.iter().flatten()) {
                 if text.contains(secret.as_str()) {
                     text = text.replace(secret.as_str(), MASK);
                 }
@@ -125,6 +121,20 @@ impl Hidden {
             None => text,
         }
     }
+}
+
+/// The secret as it is, and as JSON, a form or base64 would repeat it; none where it is blank.
+fn spellings(token: &Token) -> Vec<String> {
+    let plain = token.expose();
+    if plain.trim().is_empty() {
+        return Vec::new();
+    }
+    let quoted = serde_json::Value::from(plain).to_string();
+    let json = quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&quoted);
+    let mut all = vec![plain.to_owned(), json.to_owned(), url_form(plain), STANDARD.encode(plain)];
+    all.sort_by_key(|spelling| Reverse(spelling.len()));
+    all.dedup();
+    all
 }
 
 /// Characters that would not be seen, or would turn round those that are.
