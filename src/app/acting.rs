@@ -316,7 +316,9 @@ impl Acting {
     fn show_command(&mut self, command: CommandView) {
         let CommandView { id, who, order, reason, why, .. } = &command;
         match command.outcome {
-            CommandOutcome::Accepted => tracing::warn!(id, who, order, reason, "a person's order is in force"),
+            CommandOutcome::Accepted => {
+                tracing::warn!(id, who, order, reason, "a person's order is in force")
+            }
             CommandOutcome::Refused | CommandOutcome::Unknown => {
                 tracing::warn!(id, who, order, reason, why, "a person's order was refused");
             }

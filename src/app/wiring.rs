@@ -266,9 +266,8 @@ fn actor_config(
     actions: Vec<ActionSpec>,
     started: BTreeMap<String, String>,
 ) -> actor::Config {
-    let rolls_back = |name: &String| {
-        actions.iter().any(|spec| spec.name == *name && spec.kind == ActionKind::Rollback)
-    };
+    let rolls_back =
+        |name: &String| actions.iter().any(|spec| spec.name == *name && spec.kind == ActionKind::Rollback);
     let policies = config.policies.iter().map(|policy| {
         let mode = match policy.mode {
             Mode::Observe => PolicyMode::Observe,

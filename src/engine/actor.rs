@@ -272,7 +272,14 @@ impl Actor {
         }
     }
 
-    fn carry_out(&mut self, id: &str, step: safety::Effect, was_active: bool, now: i64, effects: &mut Vec<Effect>) {
+    fn carry_out(
+        &mut self,
+        id: &str,
+        step: safety::Effect,
+        was_active: bool,
+        now: i64,
+        effects: &mut Vec<Effect>,
+    ) {
         let task = &self.tasks[id];
         let action_id = id.to_owned();
         match step {
@@ -304,7 +311,8 @@ impl Actor {
             }
             safety::Effect::Outcome => {
                 let since = self.begin_watching(id, now);
-                let outcome = Ended::of(&self.tasks[id].machine, since).expect("an outcome comes with an end");
+                let outcome =
+                    Ended::of(&self.tasks[id].machine, since).expect("an outcome comes with an end");
                 self.audit(Body::Outcome { action_id, outcome }, now, effects);
                 self.judge_target(id, was_active, now);
                 self.escalate_end(id, now, effects);

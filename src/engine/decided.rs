@@ -146,11 +146,7 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
 /// `decision`, taken at wall time `decided_at`, as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what
 /// led to the decision last; so is a finding that JSON cannot hold (a number that is not finite),
 /// because what is to be done matters more than one of its reasons.
-pub fn encode(
-    decision: &Decision,
-    decided_at: Option<i64>,
-    positions: &[(SourcePartition, i64)],
-) -> Vec<u8> {
+pub fn encode(decision: &Decision, decided_at: Option<i64>, positions: &[(SourcePartition, i64)]) -> Vec<u8> {
     let (mut decision, _) = payload::bounded(decision.clone(), EVIDENCE_BYTES);
     decision.evidence.retain(|finding| {
         let read = serde_json::to_value(finding).and_then(serde_json::from_value);

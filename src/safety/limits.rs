@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Suppression;
 use super::command::ModelName;
 use super::kind::ActionKind;
-use super::Suppression;
 
 /// So many within a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Spent {
         if kind.changes_model() {
             self.done.push_back((at, model.clone(), kind));
         }
-        let longest = [limits.cooldown_rollback, limits.cooldown_retrain, limits.per_model.per, limits.fleet.per];
+        let longest =
+            [limits.cooldown_rollback, limits.cooldown_retrain, limits.per_model.per, limits.fleet.per];
         let oldest = at.saturating_sub(longest.into_iter().max().unwrap_or(0));
         while self.done.front().is_some_and(|(at, ..)| *at < oldest) {
             self.done.pop_front();
@@ -80,7 +81,13 @@ impl Spent {
     }
 
     /// Why a change of this kind may not be made to the model now.
-    pub fn forbids(&self, limits: &Limits, model: &ModelName, kind: ActionKind, now: i64) -> Option<Suppression> {
+    pub fn forbids(
+        &self,
+        limits: &Limits,
+        model: &ModelName,
+        kind: ActionKind,
+        now: i64,
+    ) -> Option<Suppression> {
         let cooldown = match kind {
             ActionKind::Rollback => limits.cooldown_rollback,
             ActionKind::Retrain => limits.cooldown_retrain,

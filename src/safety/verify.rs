@@ -45,15 +45,7 @@ pub struct Verification {
 impl Verification {
     /// Watches whether the model of `bad` is well under `policy` on the version `good`, from `since` on.
     pub fn new(spec: VerifySpec, policy: &str, bad: ModelKey, good: Version, since: EventTime) -> Self {
-        Self {
-            spec,
-            policy: policy.to_owned(),
-            bad,
-            good,
-            since,
-            traffic: VecDeque::new(),
-            metric: None,
-        }
+        Self { spec, policy: policy.to_owned(), bad, good, since, traffic: VecDeque::new(), metric: None }
     }
 
     /// The event time by which it must show.
@@ -91,7 +83,8 @@ impl Verification {
         }
         Some(match moved {
             Some(false) => {
-                let words = format!("only {percent:.1} % of the traffic is on {good}: nothing has taken effect");
+                let words =
+                    format!("only {percent:.1} % of the traffic is on {good}: nothing has taken effect");
                 (Verified::NotRecovered, words)
             }
             Some(true) => {
@@ -189,7 +182,11 @@ mod tests {
         assert_eq!(result(&mut watch, &report(1, 50, 150, Some((0, Pass, Pass, 500)))), None, "traffic");
         assert_eq!(result(&mut watch, &report(2, 199, 1, None)), Some(Verified::Recovered));
         let mut watch = self::watch();
-        assert_eq!(result(&mut watch, &report(1, 200, 0, Some((0, Pass, Insufficient, 500)))), None, "metric");
+        assert_eq!(
+            result(&mut watch, &report(1, 200, 0, Some((0, Pass, Insufficient, 500)))),
+            None,
+            "metric"
+        );
         assert_eq!(result(&mut watch, &report(2, 200, 0, Some((0, Pass, Pass, 99)))), None, "samples");
         assert_eq!(result(&mut watch, &report(3, 200, 0, Some((-5, Pass, Pass, 500)))), None, "old windows");
         assert_eq!(

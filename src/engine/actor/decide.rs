@@ -13,7 +13,7 @@ use super::{Actor, Effect, payload};
 use crate::domain::{Decision, DecisionKind, SourcePartition};
 use crate::engine::view::Stop;
 use crate::safety::ledger::model_of;
-use crate::safety::{self, ActionKind, Halt, Event, PolicyMode, Suppression};
+use crate::safety::{self, ActionKind, Event, Halt, PolicyMode, Suppression};
 
 /// Who freezes where no person does.
 pub(super) const PLIMSOLL: &str = "plimsoll";
@@ -34,7 +34,8 @@ impl Actor {
         let actions = self.actions_of(&decision, at);
         let body = Body::Decision { decision: decision.clone(), omitted, actions: actions.clone() };
         let entry = self.entry(body, now);
-        let sealed = (!actions.is_empty()).then(|| self.seal(&decision, &entry, omitted, positions, &actions));
+        let sealed =
+            (!actions.is_empty()).then(|| self.seal(&decision, &entry, omitted, positions, &actions));
         effects.push(Effect::Audit(entry));
         let evidence = sealed.map(|body| {
             let hash = if let Body::Evidence { sha256, .. } = &body { sha256.clone() } else { String::new() };

@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{Decision, EventTime, Version};
-use crate::safety::{
-    Action, ActionKind, Command, Idempotency, ModelName, State, Suppression, Verified,
-};
+use crate::safety::{Action, ActionKind, Command, Idempotency, ModelName, State, Suppression, Verified};
 
 /// The version of the stored form.
 pub const FORMAT: u32 = 1;

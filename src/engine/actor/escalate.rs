@@ -49,7 +49,14 @@ impl Actor {
     }
 
     /// Tells people that the action `id` needs one.
-    pub(super) fn escalate(&mut self, id: &str, reason: &str, detail: &str, now: i64, effects: &mut Vec<Effect>) {
+    pub(super) fn escalate(
+        &mut self,
+        id: &str,
+        reason: &str,
+        detail: &str,
+        now: i64,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(task) = self.tasks.get(id) else { return };
         let decision = Arc::clone(&task.decision);
         let terms = self.config.terms(&decision.policy);

@@ -42,7 +42,9 @@ impl Actor {
                 }
             }
             Order::Deny { action_id } => self.apply(action_id, Event::Deny { detail: says }, now, effects),
-            Order::Cancel { action_id } => self.apply(action_id, Event::Cancel { detail: says }, now, effects),
+            Order::Cancel { action_id } => {
+                self.apply(action_id, Event::Cancel { detail: says }, now, effects)
+            }
             Order::Hold(model) => {
                 self.stop_where(|task| task.model() == *model, Suppression::Held, now, effects);
             }
@@ -104,7 +106,10 @@ impl Actor {
         let said = match &command.order {
             Order::Approve { action_id, evidence } => task(action_id).and_then(|task| {
                 if !matches!(task.machine.state, State::AwaitingApproval { .. }) {
-                    return Err(format!("the action does not wait for approval: it is {}", task.machine.state.name()));
+                    return Err(format!(
+                        "the action does not wait for approval: it is {}",
+                        task.machine.state.name()
+                    ));
                 }
                 if task.evidence.as_ref() != Some(evidence) {
                     return Err("the evidence is another one than was looked at".to_owned());

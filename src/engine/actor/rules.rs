@@ -2,8 +2,8 @@
 //! those that forbid it for good to those that let it wait, so that a reader can check that nothing that
 //! changes a model gets past them.
 
-use super::task::{Task, millis};
 use super::Actor;
+use super::task::{Task, millis};
 use crate::safety::{ActionKind, PolicyMode, State, Suppression};
 
 /// What the rules say.
@@ -122,9 +122,8 @@ impl Actor {
 
     /// Changes under way, over all models: their intents may not be counted yet.
     fn active_changes(&self) -> usize {
-        let unspent = |task: &&Task| {
-            task.changes_model() && matches!(task.machine.state, State::Preflight { .. })
-        };
+        let unspent =
+            |task: &&Task| task.changes_model() && matches!(task.machine.state, State::Preflight { .. });
         self.tasks.values().filter(unspent).count()
     }
 

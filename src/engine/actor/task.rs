@@ -185,8 +185,7 @@ impl Task {
     /// Whether it has to be kept: it goes on, or what became of it still forbids another.
     pub(super) fn matters(&self, open: bool) -> bool {
         let state = &self.machine.state;
-        let forbids = state.was_applied()
-            || matches!(state, State::NeedsHuman { .. } | State::Denied { .. });
+        let forbids = state.was_applied() || matches!(state, State::NeedsHuman { .. } | State::Denied { .. });
         state.is_waiting()
             || state.is_active()
             || matches!(state, State::Verifying { .. })

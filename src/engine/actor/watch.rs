@@ -75,7 +75,8 @@ impl Actor {
         let Some(good) = task.to_version.clone() else { return };
         let spec = self.config.terms(&task.decision.policy).verify;
         let (policy, key) = (task.decision.policy.clone(), task.decision.key.clone());
-        let until = at.saturating_add(spec.within.saturating_mul(WALL_FACTOR)).saturating_add(WALL_GRACE_MILLIS);
+        let until =
+            at.saturating_add(spec.within.saturating_mul(WALL_FACTOR)).saturating_add(WALL_GRACE_MILLIS);
         task.watch = Some((Verification::new(spec, &policy, key, good, since), until));
     }
 

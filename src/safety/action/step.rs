@@ -104,29 +104,25 @@ impl Life {
 
     fn preflight(&mut self, phase: Phase, event: Event) -> State {
         match (event, phase) {
-            (Event::Finished { attempt, reply }, Phase::Reply) if attempt == self.action.asked => {
-                match reply {
-                    Reply::Clear if self.now >= self.action.terms.deadline => {
-                        self.suppress(Suppression::Stale, Some("its deadline has passed"))
-                    }
-                    Reply::Clear => self.begin(),
-                    Reply::Barred { reason, why } => self.suppress(reason, Some(&why)),
-                    Reply::Retry { why, retry_after, .. } => match self.next(retry_after) {
-                        Some(at) => State::Preflight { phase: Phase::Until(at) },
-                        None => {
-                            let detail = format!("{why}, and the next attempt would be after the deadline");
-                            self.end(State::Failed { detail })
-                        }
-                    },
-                    Reply::Rejected { why } | Reply::Failed { why } => {
-                        self.end(State::Failed { detail: why })
-                    }
-                    Reply::Accepted { .. }
-                    | Reply::Absent
-                    | Reply::Running { .. }
-                    | Reply::Succeeded { .. } => self.end(State::Failed { detail: CONFUSED.to_owned() }),
+            (Event::Finished { attempt, reply }, Phase::Reply) if attempt == self.action.asked => match reply
+            {
+                Reply::Clear if self.now >= self.action.terms.deadline => {
+                    self.suppress(Suppression::Stale, Some("its deadline has passed"))
                 }
-            }
+                Reply::Clear => self.begin(),
+                Reply::Barred { reason, why } => self.suppress(reason, Some(&why)),
+                Reply::Retry { why, retry_after, .. } => match self.next(retry_after) {
+                    Some(at) => State::Preflight { phase: Phase::Until(at) },
+                    None => {
+                        let detail = format!("{why}, and the next attempt would be after the deadline");
+                        self.end(State::Failed { detail })
+                    }
+                },
+                Reply::Rejected { why } | Reply::Failed { why } => self.end(State::Failed { detail: why }),
+                Reply::Accepted { .. } | Reply::Absent | Reply::Running { .. } | Reply::Succeeded { .. } => {
+                    self.end(State::Failed { detail: CONFUSED.to_owned() })
+                }
+            },
             (Event::Halt(halt), _) => self.halted(halt),
             (Event::Suppress(reason), _) => self.suppress(reason, None),
             (Event::Deny { detail } | Event::Cancel { detail }, _) => self.end(State::Cancelled { detail }),
@@ -336,15 +332,13 @@ impl Life {
                         self.later(run)
                     }
                     Reply::Retry { .. } | Reply::Absent => self.later(run),
-                    Reply::Rejected { why } | Reply::Barred { why, .. } => {
-                        self.human(&format!("it was taken as {}, and cannot be followed: {why}", run.reference))
-                    }
+                    Reply::Rejected { why } | Reply::Barred { why, .. } => self
+                        .human(&format!("it was taken as {}, and cannot be followed: {why}", run.reference)),
                     Reply::Accepted { .. } | Reply::Clear => self.human(CONFUSED),
                 }
             }
-            (Event::Resume { same_target: false, .. }, _) => {
-                self.human(&format!("it was taken as {}, and its target is configured no more", run.reference))
-            }
+            (Event::Resume { same_target: false, .. }, _) => self
+                .human(&format!("it was taken as {}, and its target is configured no more", run.reference)),
             (Event::Resume { .. }, _) => {
                 self.call(Step::Poll { reference: run.reference.clone() });
                 run.phase = Phase::Reply;

@@ -268,7 +268,9 @@ impl Held {
         let wall = Some(self.evaluator.wall()).filter(|wall| *wall > 0);
         let read: Vec<_> = match evaluated.decisions.is_empty() {
             true => Vec::new(),
-            false => self.evaluator.intake().seen().iter().map(|(source, to)| (source.clone(), *to)).collect(),
+            false => {
+                self.evaluator.intake().seen().iter().map(|(source, to)| (source.clone(), *to)).collect()
+            }
         };
         let message = |decision: &Decision| (decision.id.clone(), decided::encode(decision, wall, &read));
         batch.decisions = evaluated.decisions.iter().map(message).collect();
