@@ -4,6 +4,8 @@
 //! another is a matter of the rules (`safety`), so that it can be tested without a network and is
 //! the same for every target.
 
+pub mod airflow;
+pub mod alertmanager;
 mod dry_run;
 mod executor;
 pub mod http;
@@ -20,6 +22,8 @@ use futures::future::BoxFuture;
 use crate::engine::actor::Call;
 use crate::safety::{Abilities, Idempotency, Reply};
 
+pub use airflow::Airflow;
+pub use alertmanager::Alertmanager;
 pub use dry_run::DryRun;
 pub use executor::Executor;
 pub use lease::Lease;

@@ -14,6 +14,19 @@ use crate::safety::{ActionKind, Reply};
 
 pub use template::{Conf, Template, TemplateError};
 
+/// What needs a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Escalation<'a> {
+    /// Id of the action that it is about.
+    pub action_id: &'a str,
+    /// Its configured name.
+    pub action: &'a str,
+    /// A word: `failed`, `not_recovered` ...
+    pub reason: &'a str,
+    /// In words.
+    pub detail: &'a str,
+}
+
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -41,6 +54,8 @@ pub struct Request<'a> {
     pub since: &'a str,
     /// When the request was made, RFC 3339.
     pub time: &'a str,
+    /// Of an escalation: what needs a person, and why.
+    pub escalation: Option<Escalation<'a>>,
     /// The whole payload.
     pub payload: &'a Value,
 }
@@ -54,10 +69,19 @@ impl<'a> Request<'a> {
         let kind = match payload["type"].as_str() {
             Some("plimsoll.rollback.requested") => ActionKind::Rollback,
             Some("plimsoll.retrain.requested") => ActionKind::Retrain,
-            Some("plimsoll.notification") => ActionKind::Notify,
+            Some("plimsoll.notification" | "plimsoll.escalation") => ActionKind::Notify,
             _ => return Err(lacking("type")),
         };
         let text = |place: &'a Value, name: &str| place[name].as_str().ok_or_else(|| lacking(name));
+        let escalation = match &data["escalation"] {
+            Value::Null => None,
+            about => Some(Escalation {
+                action_id: about["action_id"].as_str().unwrap_or_default(),
+                action: about["action"].as_str().unwrap_or_default(),
+                reason: text(about, "reason")?,
+                detail: about["detail"].as_str().unwrap_or_default(),
+            }),
+        };
         let to_version = data["to_version"].as_str();
         if kind == ActionKind::Rollback && to_version.is_none() {
             return Err(lacking("to_version"));
@@ -75,13 +99,14 @@ impl<'a> Request<'a> {
             decision_kind: text(&data["decision"], "kind")?,
             since: data["since"].as_str().unwrap_or_default(),
             time: text(payload, "time")?,
+            escalation,
             payload,
         })
     }
 
-    /// Whether the incident is over.
+    /// Whether it says that the incident is over.
     pub fn is_over(&self) -> bool {
-        matches!(self.decision_kind, "cleared" | "withdrawn")
+        self.escalation.is_none() && matches!(self.decision_kind, "cleared" | "withdrawn")
     }
 
     /// Id of the incident: 32 hexadecimal digits, the same for everything that is said about it from its
@@ -118,6 +143,12 @@ pub fn summary(payload: &Value) -> String {
             format!("roll {model} back from {version} to {}", text(&data["to_version"]))
         }
         "plimsoll.retrain.requested" => format!("retrain {model} because of {version}"),
+        "plimsoll.escalation" => {
+            let about = &data["escalation"];
+            let (action, reason, detail) =
+                (text(&about["action"]), text(&about["reason"]), text(&about["detail"]));
+            format!("tell that action {action} for {model} {version} needs a person: {reason}: {detail}")
+        }
         _ => {
             let (policy, said) = (text(&data["policy"]), text(&data["decision"]["kind"]));
             let place = match data["segment"].as_str() {
@@ -153,7 +184,8 @@ mod tests {
             data[name] = value.clone();
         }
         let payload = json!({"id": "a-1", "type": event, "time": "2026-11-22T10:05:00Z", "data": data});
-        Call { action_id: "a-1".into(), attempt: 1, action: "back".into(), payload, deadline: i64::MAX }
+        let step = crate::safety::Step::Submit;
+        Call { action_id: "a-1".into(), attempt: 1, action: "back".into(), step, payload, deadline: i64::MAX }
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub enum Error {
     /// An address that is none.
     #[error("the generator_url is not a web address")]
     GeneratorUrl,
-    /// An alert that is over before it is read.
-    #[error("resolve_after must be at least a minute")]
+    /// An alert that is over before it is read, or never.
+    #[error("resolve_after must be between a minute and 30 days")]
     ResolveAfter,
 }
 
