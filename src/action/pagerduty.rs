@@ -2,7 +2,8 @@
 //!
 //! `dedup_key` is the id of the incident: while an alert is open under it, a second trigger is counted
 //! with the first, and a resolve under it closes it. After that the same key would open a new alert, so
-//! it is never one that a later incident has too.
+//! it is never one that a later incident has too. What needs a person is an alert of its own, which does
+//! not go away with the incident: a person resolves it.
 
 use std::fmt;
 
@@ -95,7 +96,7 @@ impl Pagerduty {
 
     fn event(&self, request: &Request<'_>) -> Value {
         let key = self.config.routing_key.expose();
-        let mut event = json!({"routing_key": key, "dedup_key": request.incident()});
+        let mut event = json!({"routing_key": key, "dedup_key": dedup_key(request)});
         if request.is_over() {
             event["event_action"] = "resolve".into();
             return event;
@@ -118,6 +119,7 @@ impl Pagerduty {
                 "segment": request.segment,
                 "decision": request.decision,
                 "since": request.since,
+                "escalation": data["escalation"],
                 "evidence": data["evidence"],
                 "evidence_omitted": data["evidence_omitted"],
             },
@@ -131,6 +133,14 @@ impl Pagerduty {
             event["links"] = json!([{"href": link, "text": "plimsoll"}]);
         }
         event
+    }
+}
+
+/// Under which key events are one alert.
+fn dedup_key(request: &Request<'_>) -> String {
+    match &request.escalation {
+        None => request.incident(),
+        Some(about) => format!("{}-{}-{}", request.incident(), about.action_id, about.reason),
     }
 }
 

@@ -76,10 +76,17 @@ impl Slack {
 fn text(request: &Request<'_>) -> String {
     let data = &request.payload["data"];
     let state = if request.is_over() { "is over" } else { "has begun" };
-    let mut lines = vec![format!(
-        "An incident of policy {} {state}: {} {} ({})",
-        request.policy, request.model, request.version, request.decision_kind
-    )];
+    let (policy, model, version) = (request.policy, request.model, request.version);
+    let head = match &request.escalation {
+        Some(about) => {
+            let (action, reason, detail) = (about.action, about.reason, about.detail);
+            format!("{model} {version} needs a person: {action} {reason}: {detail} (policy {policy})")
+        }
+        None => {
+            format!("An incident of policy {policy} {state}: {model} {version} ({})", request.decision_kind)
+        }
+    };
+    let mut lines = vec![head];
     let findings = data["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
     for finding in findings.iter().take(FINDINGS) {
         let word = |name: &str| match &finding[name] {

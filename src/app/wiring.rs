@@ -171,19 +171,20 @@ pub fn control_id(kafka: &Kafka, instance: &str) -> String {
     format!("{}.control.{instance}", kafka.group)
 }
 
-/// The audit log's topic.
-pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+/// The properties of any client, by librdkafka's names; secrets are among them.
+fn properties(kafka: &Kafka) -> BTreeMap<String, String> {
     let client = connection(kafka).client_config();
     // The map shows secrets as stars; only `get` tells them.
     let property = |name: &&str| Some(((*name).to_owned(), client.get(name)?.to_owned()));
-    KafkaConfig {
-        properties: client.config_map().keys().filter_map(property).collect(),
-        topic: topic.to_owned(),
-        create: kafka.create_topics,
-    }
+    client.config_map().keys().filter_map(property).collect()
 }
 
-/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.
+/// The audit log's topic.
+pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+    KafkaConfig { properties: properties(kafka), topic: topic.to_owned(), create: kafka.create_topics }
+}
+
+/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, authorities.
 ///
 /// # Errors
 /// The first of them, with its place.
@@ -196,6 +197,8 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
             webhook::Secret::new(webhook.secret.expose())
                 .with_context(|| format!("actions[{}].webhook.secret", action.name))?;
         }
+        // Made as it would be to act, and dropped: this calls nothing.
+        actions::check(action, config)?;
     }
     Ok(())
 }

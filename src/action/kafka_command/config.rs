@@ -67,3 +67,25 @@ impl fmt::Debug for Config {
             .finish()
     }
 }
+
+impl Config {
+    /// Whether commands can be written as configured.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.topic.is_empty() || self.reply_topic.as_deref() == Some("") {
+            return Err(Error::Topic);
+        }
+        if self.reply_topic.as_ref() == Some(&self.topic) {
+            return Err(Error::SameTopic);
+        }
+        let plain = |c: char| {
+            c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}')
+        };
+        if self.source.is_empty() || !self.source.chars().all(plain) {
+            return Err(Error::Source(self.source.clone()));
+        }
+        if self.environment.is_empty() {
+            return Err(Error::Environment);
+        }
+        Ok(())
+    }
+}

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::targets;
-use crate::action::{Executor, Target};
+use crate::action::{Clock, Executor, Target};
 use crate::app::clock::now_millis;
 use crate::config::{self, Config, Mode};
 use crate::engine::actor::{self, ActionSpec, CallFinished, PolicyTerms, entry};
@@ -29,12 +29,11 @@ pub fn actions(
     started: BTreeMap<String, String>,
     runtime: &Handle,
 ) -> anyhow::Result<(actor::Config, Executor, tokio::sync::mpsc::Receiver<CallFinished>)> {
-    let clock: crate::action::Clock = Arc::new(now_millis);
+    let clock: Clock = Arc::new(now_millis);
     let mut built: BTreeMap<String, Arc<dyn Target>> = BTreeMap::new();
     let mut specs = Vec::new();
     for action in &config.actions {
-        let target = targets::target(action, config, &clock)
-            .with_context(|| format!("actions[{}].{}", action.name, action.target.name()))?;
+        let target = target(action, config, &clock)?;
         specs.push(ActionSpec {
             name: action.name.clone(),
             kind: kind(action.kind),
@@ -49,6 +48,24 @@ pub fn actions(
     let (sender, results) = tokio::sync::mpsc::channel(RESULTS);
     let executor = Executor::new(built, clock, runtime.clone(), sender);
     Ok((actor_config(config, specs, started), executor, results))
+}
+
+fn target(action: &config::Action, config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn Target>> {
+    let place = || format!("actions[{}].{}", action.name, action.target.name());
+    targets::target(action, config, clock).with_context(place)
+}
+
+/// Finds what only the adapter of the action's target can judge.
+///
+/// # Errors
+/// What is wrong, with its place.
+pub(super) fn check(action: &config::Action, config: &Config) -> anyhow::Result<()> {
+    // A client of Kafka would look for its brokers at once; its properties are judged without.
+    if matches!(action.target, config::Target::Kafka(_)) {
+        return Ok(());
+    }
+    let clock: Clock = Arc::new(now_millis);
+    target(action, config, &clock).map(drop)
 }
 
 /// What an action is for.

@@ -208,9 +208,25 @@ pub struct KafkaCommand {
     /// Whether the receiver does a command once, however often it finds it under the same `action_id`. Only then is a command sent again after it is not certain that it was stored.
     #[serde(default)]
     pub receiver_dedupes: bool,
+    /// Who speaks: `ce_source`, a reference such as `/plimsoll`.
+    #[serde(default = "source")]
+    #[schemars(length(min = 1))]
+    pub source: String,
+    /// Name of the environment in which the models serve.
+    #[serde(default = "environment")]
+    #[schemars(length(min = 1))]
+    pub environment: String,
     /// How long one attempt may take.
     #[serde(default = "ten_seconds")]
     pub timeout: Duration,
+}
+
+fn source() -> String {
+    "/plimsoll".to_owned()
+}
+
+fn environment() -> String {
+    "production".to_owned()
 }
 
 fn ten_seconds() -> Duration {

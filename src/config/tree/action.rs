@@ -149,7 +149,7 @@ pub struct Airflow {
     pub place: Place,
     /// How to log in; never [`Auth::None`].
     pub auth: Auth,
-    /// Id of the DAG.
+    /// Id of the DAG; a template.
     pub dag: String,
     /// The run's `conf`, whose texts are templates; none: everything that a template can name.
     pub conf: Option<BTreeMap<String, serde_json::Value>>,
@@ -270,6 +270,10 @@ pub struct KafkaCommand {
     pub reply_topic: Option<String>,
     /// Whether the receiver does a command once.
     pub receiver_dedupes: bool,
+    /// Who speaks, a reference.
+    pub source: String,
+    /// Where the models serve.
+    pub environment: String,
     /// For one attempt; above zero, at most the deadline.
     pub timeout: Duration,
 }

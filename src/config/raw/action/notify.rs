@@ -35,7 +35,7 @@ pub struct Alertmanager {
     /// Further labels of each alert, by name. Default: none.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// How long an alert fires where nothing says that it is over; at least 1m.
+    /// How long an alert fires where nothing says that it is over; at least 1m, at most 30d.
     #[serde(default = "one_hour")]
     pub resolve_after: Duration,
     /// Where people find more; shown as the source of the alert. Default: none.

@@ -24,7 +24,7 @@ pub struct Airflow {
     /// Password of `username`.
     #[serde(default)]
     pub password: Option<SecretRef>,
-    /// Id of the DAG.
+    /// Id of the DAG; a template.
     #[schemars(length(min = 1))]
     pub dag: String,
     /// The run's `conf`, by name; the texts in it are templates. Default: everything that a template can name.

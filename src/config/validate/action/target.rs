@@ -5,17 +5,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::address;
+use crate::action::request::{Conf, Template};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw::{self, SecretRef, TargetKind};
 use crate::config::secret::Secret;
 use crate::config::tree::{self, Auth, Credential, Place, Target};
 use crate::config::validate::Surroundings;
+use crate::safety::ActionKind;
 
 /// Inputs that a GitHub workflow may have.
 const GITHUB_INPUTS: usize = 25;
 /// Characters of a PagerDuty integration key.
 const ROUTING_KEY: usize = 32;
+/// How long an alert may fire by itself, at least and at most.
+const ALERT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 60 * 60));
 /// Labels that an alert gets in any case.
 const OWN_LABELS: [&str; 5] = ["alertname", "model", "version", "policy", "severity"];
 
@@ -60,6 +64,7 @@ impl<'a, 'b> Section<'a, 'b> {
     pub(super) fn mlflow(&mut self, raw: &raw::Mlflow) -> Option<Target> {
         let place = self.place(&raw.url, raw.ca_file.as_deref(), &raw.timeout);
         let auth = self.auth(raw.token.as_ref(), raw.username.as_deref(), raw.password.as_ref());
+        self.template("model", &raw.model);
         // The registry refuses these: `latest` is its own, and `v` with a number is a version.
         let number = raw.alias.strip_prefix('v').unwrap_or_default();
         if raw.alias == "latest" || (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())) {
@@ -78,6 +83,14 @@ impl<'a, 'b> Section<'a, 'b> {
     pub(super) fn airflow(&mut self, raw: &raw::Airflow) -> Option<Target> {
         let place = self.place(&raw.url, raw.ca_file.as_deref(), &raw.timeout);
         let auth = self.auth(raw.token.as_ref(), raw.username.as_deref(), raw.password.as_ref());
+        self.template("dag", &raw.dag);
+        if let Some(conf) = &raw.conf {
+            for (name, value) in conf {
+                if let Err(wrong) = Conf::new(value, self.kind()) {
+                    self.report.error(&self.path.key("conf").key(name), wrong.to_string());
+                }
+            }
+        }
         let lost = ["token", "username", "password"].map(|key| self.report.lost(&self.path.key(key)));
         if auth == Some(Auth::None) && lost == [false; 3] {
             self.report.error(&self.path, "needs a `token`, or a `username` and a `password`");
@@ -105,6 +118,7 @@ impl<'a, 'b> Section<'a, 'b> {
             self.report.error(&self.path.key("repository"), wrong);
         }
         self.own_name("id_input", &raw.id_input, "inputs", &raw.inputs);
+        self.templates("inputs", &raw.inputs);
         if raw.inputs.len() >= GITHUB_INPUTS {
             let wrong =
                 format!("must have at most {} entries, because one more is `id_input`", GITHUB_INPUTS - 1);
@@ -131,6 +145,7 @@ impl<'a, 'b> Section<'a, 'b> {
             None => Some(None),
         };
         self.own_name("id_variable", &raw.id_variable, "variables", &raw.variables);
+        self.templates("variables", &raw.variables);
         Some(Target::Gitlab(tree::Gitlab {
             place: place?,
             project: raw.project.clone(),
@@ -152,6 +167,7 @@ impl<'a, 'b> Section<'a, 'b> {
             self.report.error(&self.path.key("job"), wrong);
         }
         self.own_name("id_parameter", &raw.id_parameter, "parameters", &raw.parameters);
+        self.templates("parameters", &raw.parameters);
         Some(Target::Jenkins(tree::Jenkins {
             place: place?,
             username: raw.username.clone(),
@@ -167,6 +183,7 @@ impl<'a, 'b> Section<'a, 'b> {
         let token = self.credential("token", &raw.token);
         self.kubernetes_name("namespace", &raw.namespace);
         self.kubernetes_name("template", &raw.template);
+        self.templates("parameters", &raw.parameters);
         Some(Target::ArgoWorkflows(tree::ArgoWorkflows {
             place: place?,
             token: token?,
@@ -181,6 +198,7 @@ impl<'a, 'b> Section<'a, 'b> {
         let place = self.place(&raw.url, raw.ca_file.as_deref(), &raw.timeout);
         let token = self.credential("token", &raw.token);
         self.kubernetes_name("namespace", &raw.namespace);
+        self.template("service", &raw.service);
         Some(Target::Kserve(tree::Kserve {
             place: place?,
             token: token?,
@@ -194,6 +212,7 @@ impl<'a, 'b> Section<'a, 'b> {
         let place = self.place(&raw.url, raw.ca_file.as_deref(), &raw.timeout);
         let token = self.credential("token", &raw.token);
         self.kubernetes_name("namespace", &raw.namespace);
+        self.template("rollout", &raw.rollout);
         Some(Target::ArgoRollouts(tree::ArgoRollouts {
             place: place?,
             token: token?,
@@ -216,11 +235,16 @@ impl<'a, 'b> Section<'a, 'b> {
         if self.used && !self.brokers {
             self.report.error(&self.action.key("target"), "`kafka` needs `kafka.brokers`");
         }
+        if raw.source.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
+            self.report.error(&self.path.key("source"), "must be a reference such as `/plimsoll`");
+        }
         let timeout = self.timeout(&raw.timeout);
         Some(Target::Kafka(tree::KafkaCommand {
             topic: raw.topic.clone(),
             reply_topic: raw.reply_topic.clone(),
             receiver_dedupes: raw.receiver_dedupes,
+            source: raw.source.clone(),
+            environment: raw.environment.clone(),
             timeout: timeout?,
         }))
     }
@@ -239,8 +263,8 @@ impl<'a, 'b> Section<'a, 'b> {
             }
         }
         let resolve_after = self.report.positive(&self.path.key("resolve_after"), &raw.resolve_after);
-        if resolve_after.is_some_and(|after| after < Duration::from_secs(60)) {
-            self.report.error(&self.path.key("resolve_after"), "must be at least 1m");
+        if resolve_after.is_some_and(|after| after < ALERT.0 || after > ALERT.1) {
+            self.report.error(&self.path.key("resolve_after"), "must be at least 1m, and at most 30d");
         }
         self.link("generator_url", raw.generator_url.as_deref());
         Some(Target::Alertmanager(tree::Alertmanager {
@@ -357,6 +381,33 @@ impl<'a, 'b> Section<'a, 'b> {
             }
             (Some(_), None) | (None, Some(_)) => None,
             (None, None) => Some(Auth::None),
+        }
+    }
+
+    /// What templates are read for. Under `dry_run` a section may be for another kind than the action.
+    fn kind(&self) -> ActionKind {
+        match self.raw.kind {
+            raw::ActionKind::Rollback => ActionKind::Rollback,
+            raw::ActionKind::Retrain => ActionKind::Retrain,
+            raw::ActionKind::Notify => ActionKind::Notify,
+        }
+    }
+
+    fn template(&mut self, key: &str, text: &str) {
+        let path = self.path.key(key);
+        self.template_at(&path, text);
+    }
+
+    fn templates(&mut self, key: &str, texts: &BTreeMap<String, String>) {
+        for (name, text) in texts {
+            let path = self.path.key(key).key(name);
+            self.template_at(&path, text);
+        }
+    }
+
+    fn template_at(&mut self, path: &KeyPath, text: &str) {
+        if let Err(wrong) = Template::new(text, self.kind()) {
+            self.report.error(path, wrong.to_string());
         }
     }
 
