@@ -1,27 +1,24 @@
 //! From the configuration to what each adapter takes. Adapters own their settings and know no
 //! configuration file; this is where the two meet.
 
+mod actions;
+mod targets;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
-use tokio::runtime::Handle;
 
-use super::clock::now_millis;
-use crate::action::webhook::{self, Webhook};
-use crate::action::{DryRun, Executor, Target};
+use crate::action::webhook;
 use crate::audit::KafkaConfig;
-use crate::config::{self, Config, Errors, Kafka, Mode, Problem, Role};
-use crate::engine::actor::{self, ActionSpec, CallFinished};
+use crate::config::{self, Config, Errors, Kafka, Problem, Role};
 use crate::exchange::topics::{Retention, Topic};
 use crate::exchange::{self, Connection, Keep, Protocol, Security};
 use crate::ingest::kafka as ingest;
-use crate::safety::{ActionKind, PolicyMode};
 use crate::telemetry::logging;
 
-/// How many ends of calls may wait to be taken.
-const RESULTS: usize = 64;
+pub use actions::actions;
+
 /// Largest message of the control topic: a whole configuration in one piece.
 pub const CONTROL_BYTES: u32 = 8 << 20;
 
@@ -174,19 +171,20 @@ pub fn control_id(kafka: &Kafka, instance: &str) -> String {
     format!("{}.control.{instance}", kafka.group)
 }
 
-/// The audit log's topic.
-pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+/// The properties of any client, by librdkafka's names; secrets are among them.
+fn properties(kafka: &Kafka) -> BTreeMap<String, String> {
     let client = connection(kafka).client_config();
     // The map shows secrets as stars; only `get` tells them.
     let property = |name: &&str| Some(((*name).to_owned(), client.get(name)?.to_owned()));
-    KafkaConfig {
-        properties: client.config_map().keys().filter_map(property).collect(),
-        topic: topic.to_owned(),
-        create: kafka.create_topics,
-    }
+    client.config_map().keys().filter_map(property).collect()
 }
 
-/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.
+/// The audit log's topic.
+pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+    KafkaConfig { properties: properties(kafka), topic: topic.to_owned(), create: kafka.create_topics }
+}
+
+/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, authorities.
 ///
 /// # Errors
 /// The first of them, with its place.
@@ -199,6 +197,8 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
             webhook::Secret::new(webhook.secret.expose())
                 .with_context(|| format!("actions[{}].webhook.secret", action.name))?;
         }
+        // Made as it would be to act, and dropped: this calls nothing.
+        actions::check(action, config)?;
     }
     Ok(())
 }

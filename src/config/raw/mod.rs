@@ -2,20 +2,24 @@
 //! field is its description in the JSON Schema, and unknown keys are refused. Nothing is checked
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
+mod action;
 mod budget;
 mod kafka;
 mod model;
 mod parts;
 mod policy;
+mod safety;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use action::*;
 pub use budget::*;
 pub use kafka::*;
 pub use model::*;
 pub use parts::*;
 pub use policy::*;
+pub use safety::*;
 
 /// Configuration of plimsoll: what to read, which models to watch, what to ask of them, and what
 /// to do about it.
@@ -48,6 +52,9 @@ pub struct Root {
     /// What policies may ask for.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// What holds for all actions together, whatever policies want.
+    #[serde(default)]
+    pub safety: Safety,
     /// Where the record of everything that was decided and done is kept.
     #[serde(default)]
     pub audit: Audit,

@@ -7,6 +7,7 @@ mod check;
 mod kafka;
 mod model;
 mod policy;
+mod safety;
 mod sequential;
 mod topic;
 
@@ -41,6 +42,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     let models = model::models(root, around, report);
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
+    let safety = safety::safety(&root.safety, report);
     let audit = audit(root, around, report);
     let ingest = ingest(&root.ingest, report);
     let http = http(&root.http, report);
@@ -55,6 +57,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
         models: models?,
         policies: policies?,
         actions: actions?,
+        safety: safety?,
         audit: audit?,
         http: http?,
         log: log?,

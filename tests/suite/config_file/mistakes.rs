@@ -115,7 +115,7 @@ log: {level: "plimsoll=loud"}
     assert_lines(
         &errors(text),
         &[
-            "actions[0].target: `webhook` needs a `webhook` with `url` and `secret`",
+            "actions[0].target: `webhook` needs the section `webhook`",
             "actions[1].webhook.secret.env: the environment variable `NOT_SET` is not set",
             "actions[1].webhook.timeout: must not be longer than the action's `deadline`",
             "actions[1].webhook.url: must be `https`: what is sent is evidence about a model; \
