@@ -102,7 +102,8 @@ impl<'a> Daemon<'a> {
         runtime.spawn({
             let (telemetry, readiness, reload) = (telemetry.clone(), readiness.clone(), reload.clone());
             async move {
-                let served = api::serve_with(listener, telemetry, readiness, reload, std::future::pending());
+                let services = api::Services { reload, ..Default::default() };
+                let served = api::serve_with(listener, telemetry, readiness, services, std::future::pending());
                 if let Err(error) = served.await {
                     tracing::error!(error = &error as &dyn std::error::Error, "the HTTP interface has ended");
                 }

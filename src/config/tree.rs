@@ -1,19 +1,20 @@
 //! The validated configuration: typed values, defaults filled in, references that hold, paths that
 //! stand by themselves, secrets read. Plain data; the app turns it into what engine and adapters take.
 
+mod http;
 mod kafka;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::http::{Http, Tls, Token};
 pub use self::kafka::{Exchange, Kafka, Property, Security};
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
+    ActionKind, Anonymous, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
     TimeUnit,
 };
 use super::secret::Secret;
@@ -43,7 +44,7 @@ pub struct Config {
     pub actions: Vec<Action>,
     /// Where the audit log is kept.
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     pub http: Http,
     /// The daemon's own log.
     pub log: Log,
@@ -355,13 +356,6 @@ pub enum Audit {
         /// Its path.
         path: PathBuf,
     },
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
 }
 
 /// The daemon's own log.

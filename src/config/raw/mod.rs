@@ -3,6 +3,7 @@
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
 mod budget;
+mod http;
 mod kafka;
 mod model;
 mod parts;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use budget::*;
+pub use http::*;
 pub use kafka::*;
 pub use model::*;
 pub use parts::*;
@@ -51,7 +53,7 @@ pub struct Root {
     /// Where the record of everything that was decided and done is kept.
     #[serde(default)]
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     #[serde(default)]
     pub http: Http,
     /// The daemon's own log, on standard error.
@@ -138,20 +140,6 @@ pub enum AuditStore {
     Kafka,
     /// In `file`.
     File,
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port to listen on; port 0 takes a free one. There is no authentication: keep it on a loopback address, or behind something that has it.
-    pub listen: String,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".into() }
-    }
 }
 
 /// The daemon's own log.
