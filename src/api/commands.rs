@@ -112,7 +112,9 @@ fn read(body: &[u8]) -> Result<(Order, String), ApiError> {
                 return Err(unreadable("action_id is empty"));
             }
             if !is_hash(evidence) {
-                return Err(unreadable("evidence is `sha256:` and 64 hexadecimal digits, as /api/v1/actions shows it"));
+                return Err(unreadable(
+                    "evidence is `sha256:` and 64 hexadecimal digits, as /api/v1/actions shows it",
+                ));
             }
         }
         Order::Deny { action_id } | Order::Cancel { action_id } if empty(action_id) => {
@@ -268,9 +270,7 @@ pub(super) async fn told(State(shared): State<Shared>, Path(id): Path<String>) -
         Some(false) => "another instance owns the actions; ask that one",
     };
     match shared.commands.taken(&id) {
-        Some(taken) => {
-            Ok(Json(CommandView { why: Some(where_to_ask.to_owned()), ..taken }).into_response())
-        }
+        Some(taken) => Ok(Json(CommandView { why: Some(where_to_ask.to_owned()), ..taken }).into_response()),
         None => {
             let why = match owns {
                 Some(true) | None => "no such order is known here",
@@ -319,10 +319,16 @@ mod tests {
             (r#"{"order": {"do": "freeze"}, "reason": "a\nb"}"#, "one line"),
             (r#"{"order": {"do": "freeze"}, "reason": "x", "force": true}"#, "unknown field `force`"),
             (r#"{"order": {"do": "freeze", "model": "credit"}, "reason": "x"}"#, "takes no `model`"),
-            (r#"{"order": {"do": "hold", "model": "credit", "version": "2"}, "reason": "x"}"#, "takes no `version`"),
+            (
+                r#"{"order": {"do": "hold", "model": "credit", "version": "2"}, "reason": "x"}"#,
+                "takes no `version`",
+            ),
             (r#"{"order": {"do": "hold", "model": ""}, "reason": "x"}"#, "model is empty"),
             (r#"{"order": {"do": "deny", "action_id": ""}, "reason": "x"}"#, "action_id is empty"),
-            (r#"{"order": {"do": "approve", "action_id": "a", "evidence": "x"}, "reason": "x"}"#, "64 hexadecimal"),
+            (
+                r#"{"order": {"do": "approve", "action_id": "a", "evidence": "x"}, "reason": "x"}"#,
+                "64 hexadecimal",
+            ),
         ] {
             let told = message(text).replace('\\', "");
             assert!(told.contains(says), "{text}: {told}");
@@ -330,7 +336,9 @@ mod tests {
         let token = super::super::access::Drawn::new().unwrap();
         let told = message(&format!(r#"{{"order": {{"do": "freeze"}}, "reason": "{}"}}"#, token.expose()));
         assert!(told.contains("looks like a token") && !told.contains(token.expose()), "{told}");
-        let good = format!(r#"{{"order": {{"do": "approve", "action_id": "a", "evidence": "{hash}"}}, "reason": " ok "}}"#);
+        let good = format!(
+            r#"{{"order": {{"do": "approve", "action_id": "a", "evidence": "{hash}"}}, "reason": " ok "}}"#
+        );
         let (order, reason) = read(good.as_bytes()).unwrap();
         assert_eq!((order.name(), reason.as_str()), ("approve", "ok"));
         assert!(read(br#"{"order": {"do": "hold", "tenant": null, "model": "m"}, "reason": "x"}"#).is_ok());

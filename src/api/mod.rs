@@ -149,11 +149,12 @@ pub async fn serve_with(
     }
     let router = router::router(telemetry, readiness, services, loopback);
     let (ending, mut ended) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener::Limited::new(listener, tls), router).with_graceful_shutdown(async move {
-        shutdown.await;
-        // Nobody listens any more only where the server itself has ended.
-        let _ = ending.send(true);
-    });
+    let server =
+        axum::serve(listener::Limited::new(listener, tls), router).with_graceful_shutdown(async move {
+            shutdown.await;
+            // Nobody listens any more only where the server itself has ended.
+            let _ = ending.send(true);
+        });
     tokio::select! {
         result = server.into_future() => result.map_err(Error::Serve),
         () = async {

@@ -178,7 +178,11 @@ mod tests {
         assert_eq!(asked(invalid, true, true, false).await, StatusCode::UNPROCESSABLE_ENTITY);
         let restart = ReloadAnswer::NeedsRestart { changed: vec!["kafka".into()] };
         assert_eq!(asked(restart, true, true, false).await, StatusCode::CONFLICT);
-        assert_eq!(asked(published.clone(), false, true, false).await, StatusCode::FORBIDDEN, "from elsewhere");
+        assert_eq!(
+            asked(published.clone(), false, true, false).await,
+            StatusCode::FORBIDDEN,
+            "from elsewhere"
+        );
         assert_eq!(asked(published, true, true, true).await, StatusCode::FORBIDDEN, "from a web page");
     }
 

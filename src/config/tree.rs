@@ -14,8 +14,8 @@ pub use self::http::{Http, Tls, Token};
 pub use self::kafka::{Exchange, Kafka, Property, Security};
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, Anonymous, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
-    TimeUnit,
+    ActionKind, Anonymous, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset,
+    Protocol, Role, TimeUnit,
 };
 use super::secret::Secret;
 use super::{Pointer, Source};

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::evaluator::{FaultCounts, TurnedLate};
 use super::generation::Generation;
 use crate::domain::{
-    Accounting, Decide, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
+    Accounting, Decide, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task,
+    Verdict,
 };
 
 pub use commands::{CommandOutcome, CommandView};

@@ -78,9 +78,12 @@ pub fn digest(token: &str) -> [u8; 32] {
 /// The one of `tokens` that is `presented`. It takes the same time whichever it is, or none.
 pub(super) fn find<'a>(tokens: &'a [Token], presented: &str) -> Option<&'a Token> {
     let presented = digest(presented);
-    tokens.iter().fold(None, |found, token| {
-        if memcmp::eq(&token.sha256, &presented) { Some(token) } else { found }
-    })
+    tokens.iter().fold(
+        None,
+        |found, token| {
+            if memcmp::eq(&token.sha256, &presented) { Some(token) } else { found }
+        },
+    )
 }
 
 /// Whether `text` holds something that has the form of a token.

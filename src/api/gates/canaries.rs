@@ -44,7 +44,8 @@ impl Canaries {
         let mut canaries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (namespace.to_owned(), name.to_owned());
         if canaries.len() >= CANARIES && !canaries.contains_key(&place) {
-            let silent = canaries.iter().min_by_key(|(_, canary)| canary.touched).map(|(place, _)| place.clone());
+            let silent =
+                canaries.iter().min_by_key(|(_, canary)| canary.touched).map(|(place, _)| place.clone());
             silent.and_then(|place| canaries.remove(&place));
         }
         let canary = canaries.entry(place).or_insert_with(|| Canary {

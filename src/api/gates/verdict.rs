@@ -110,7 +110,10 @@ pub(super) fn judge(view: &View, subject: &Subject, now: i64, since: Option<i64>
             && owner(known.tenant.as_ref().map(|tenant| tenant.as_str()))
     });
     if answer.said == Said::Pass && condemned {
-        return judged(Said::Inconclusive, format!("{model}@{version} is condemned until somebody absolves it"));
+        return judged(
+            Said::Inconclusive,
+            format!("{model}@{version} is condemned until somebody absolves it"),
+        );
     }
     answer
 }
@@ -171,7 +174,8 @@ fn of_one(
         let length = window.end.as_millis() - window.start.as_millis();
         let age = now.saturating_sub(window.end.as_millis());
         if age > OLD_WINDOWS * length {
-            let reason = format!("the newest window of check `{check}` ended at {}, too long ago", window.end);
+            let reason =
+                format!("the newest window of check `{check}` ended at {}, too long ago", window.end);
             return if whole { judged(Said::Inconclusive, reason) } else { silent() };
         }
         if !begun(finding) {
@@ -188,9 +192,13 @@ fn of_one(
             breach = breach.or(Some(format!("check `{check}` of {} breached", found.scope)));
         } else if let Some(found) = with(Verdict::Insufficient) {
             if whole && policy.state == PolicyState::Ok {
-                let why = found.reason.as_deref().or(found.sequential.as_ref().and_then(|it| it.reason.as_deref()));
+                let why =
+                    found.reason.as_deref().or(found.sequential.as_ref().and_then(|it| it.reason.as_deref()));
                 let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                return judged(Said::Inconclusive, format!("check `{check}` of {} has too little data{why}", found.scope));
+                return judged(
+                    Said::Inconclusive,
+                    format!("check `{check}` of {} has too little data{why}", found.scope),
+                );
             }
         } else if verdicts.is_empty() {
             if whole && policy.state == PolicyState::Ok {
