@@ -266,15 +266,15 @@ pub(super) async fn told(State(shared): State<Shared>, Path(id): Path<String>) -
     }
     let owns = shared.telemetry.owns_decisions();
     let where_to_ask = match owns {
-        Some(true) | None => "the actor has not read it yet",
-        Some(false) => "another instance owns the actions; ask that one",
+        Some(true) => "the actor has not read it yet",
+        Some(false) | None => "another instance owns the actions; ask that one",
     };
     match shared.commands.taken(&id) {
         Some(taken) => Ok(Json(CommandView { why: Some(where_to_ask.to_owned()), ..taken }).into_response()),
         None => {
             let why = match owns {
-                Some(true) | None => "no such order is known here",
-                Some(false) => "no such order is known here, and another instance owns the actions",
+                Some(true) => "no such order is known here",
+                Some(false) | None => "no such order is known here, and another instance owns the actions",
             };
             Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_command", why))
         }

@@ -21,7 +21,7 @@ const MOST: &str = "10000";
 pub struct Daemon {
     runtime: tokio::runtime::Runtime,
     client: Client,
-    owns: Option<bool>,
+    owns: bool,
     instance: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Daemon {
             return Err(failed.unwrap_or_else(|| anyhow::anyhow!("no daemon to ask: give --url")));
         };
         let instance = status["instance"].as_str().map(str::to_owned);
-        Ok(Self { runtime, client, owns: status["owns_decisions"].as_bool(), instance })
+        Ok(Self { runtime, client, owns: status["owns_decisions"] == true, instance })
     }
 
     fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
@@ -97,12 +97,12 @@ impl Daemon {
         serde_json::from_str(&body).with_context(|| format!("{path} is not JSON"))
     }
 
-    /// That another instance owns the actions, in words; none where this one does, or is alone.
+    /// That another instance owns the actions, in words; none where this one does.
     pub fn stranger(&self) -> Option<String> {
-        (self.owns == Some(false)).then(|| {
+        (!self.owns).then(|| {
             let name = self.instance.as_deref().unwrap_or("this instance");
             format!(
-                "{name} at {} stands by and another instance owns the actions: give its --url too",
+                "{name} at {} does not own the actions: give the --url of the instance that does, too",
                 self.client.url()
             )
         })
@@ -172,7 +172,7 @@ impl Daemon {
                 }
                 _ => {}
             }
-            if begun.elapsed() + ASK_EVERY > wait || self.owns == Some(false) {
+            if begun.elapsed() + ASK_EVERY > wait || !self.owns {
                 let why = self.stranger().or(why).or_else(|| told.err().map(|error| format!("{error:#}")));
                 let why = why.unwrap_or_else(|| "the actor has not said".to_owned());
                 return Ok(Told::Durable { id, why });
