@@ -143,3 +143,57 @@ impl Tls {
         current.acceptor.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::bn::BigNum;
+    use openssl::ec::{EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::PKey;
+    use openssl::x509::X509;
+
+    use super::*;
+
+    /// Writes a certificate with this serial number, and its key.
+    fn write(files: &Files, serial: u32) {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_serial_number(&BigNum::from_u32(serial).unwrap().to_asn1_integer().unwrap()).unwrap();
+        builder.set_pubkey(&key).unwrap();
+        builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+        builder.sign(&key, MessageDigest::sha256()).unwrap();
+        std::fs::write(&files.certificate, builder.build().to_pem().unwrap()).unwrap();
+        std::fs::write(&files.key, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    }
+
+    fn serial(tls: &Tls) -> Option<BigNum> {
+        tls.acceptor().context().certificate()?.serial_number().to_bn().ok()
+    }
+
+    /// As if nobody had looked, and the files were known from another time.
+    fn forget(tls: &Tls) {
+        let mut current = tls.0.current.lock().unwrap();
+        current.looked = current.looked.checked_sub(LOOK_EVERY).unwrap();
+        current.changed.clear();
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let files = Files { certificate: file("a.pem"), key: file("a.key"), client_authorities: None };
+        write(&files, 1);
+        let tls = Tls::new(files.clone()).unwrap();
+        write(&files, 2);
+        assert_eq!(serial(&tls), BigNum::from_u32(1).ok(), "nobody has looked yet");
+        forget(&tls);
+        assert_eq!(serial(&tls), BigNum::from_u32(2).ok());
+        std::fs::write(&files.certificate, "half a cert").unwrap();
+        forget(&tls);
+        assert_eq!(serial(&tls), BigNum::from_u32(2).ok());
+    }
+}

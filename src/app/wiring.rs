@@ -186,7 +186,7 @@ pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
     }
 }
 
-/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.
+/// Finds settings that only the adapters can judge: librdkafka's properties, certificates, signing keys.
 ///
 /// # Errors
 /// The first of them, with its place.
@@ -194,6 +194,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if let Some(kafka) = &config.kafka {
         source(kafka, config).to_client_config().context("kafka")?;
     }
+    super::people::services(&config.http, Default::default())?;
     for action in &config.actions {
         if let config::Target::Webhook(webhook) = &action.target {
             webhook::Secret::new(webhook.secret.expose())
