@@ -249,25 +249,48 @@ pub fn actions(
                 config::ActionKind::Notify => ActionKind::Notify,
             },
             deadline: action.deadline,
+            finish_within: std::time::Duration::from_secs(600),
             target: target.name().to_owned(),
             idempotency: target.idempotency(),
+            abilities: target.abilities(),
         });
         targets.insert(action.name.clone(), target);
     }
-    let modes = config
-        .policies
-        .iter()
-        .map(|policy| {
-            let mode = match policy.mode {
-                Mode::Observe => PolicyMode::Observe,
-                Mode::Auto => PolicyMode::Auto,
-            };
-            (policy.name.clone(), mode)
-        })
-        .collect();
     let (sender, results) = tokio::sync::mpsc::channel(RESULTS);
     let executor = Executor::new(targets, clock, runtime.clone(), sender);
-    Ok((actor::Config { modes, actions: specs, started }, executor, results))
+    Ok((actor_config(config, specs, started), executor, results))
+}
+
+/// What the actor must know of the configuration.
+fn actor_config(
+    config: &Config,
+    actions: Vec<ActionSpec>,
+    started: BTreeMap<String, String>,
+) -> actor::Config {
+    let rolls_back =
+        |name: &String| actions.iter().any(|spec| spec.name == *name && spec.kind == ActionKind::Rollback);
+    let policies = config.policies.iter().map(|policy| {
+        let mode = match policy.mode {
+            Mode::Observe => PolicyMode::Observe,
+            Mode::Auto => PolicyMode::Auto,
+        };
+        let terms = actor::PolicyTerms {
+            mode,
+            model: policy.model.as_str().into(),
+            rolls_back: policy.actions.iter().any(rolls_back),
+            ..actor::PolicyTerms::default()
+        };
+        (policy.name.clone(), terms)
+    });
+    actor::Config {
+        policies: policies.collect(),
+        limits: Default::default(),
+        breaker: Default::default(),
+        watched: config.models.len(),
+        event_time_is_wall_time: true,
+        actions,
+        started,
+    }
 }
 
 /// What the first audit entry of a run says of it.

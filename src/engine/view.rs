@@ -149,6 +149,8 @@ pub struct View {
     pub decisions: Vec<Arc<Decision>>,
     /// Recent actions, oldest first, bounded.
     pub actions: Vec<ActionView>,
+    /// Recent commands of people, oldest first, bounded; empty where another process owns the actions.
+    pub commands: Vec<CommandView>,
     /// What stands still, and what is good; empty where another process owns the actions.
     pub safety: SafetyView,
     /// Recent orders of people, oldest first, bounded; empty where another process owns the actions.

@@ -169,6 +169,7 @@ pub(super) fn view() -> View {
         recent: latest.clone(),
         latest,
         decisions: vec![Arc::new(decision)],
+        commands: Vec::new(),
         safety: Default::default(),
         commands: Vec::new(),
         actions: vec![ActionView {
