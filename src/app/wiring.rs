@@ -184,7 +184,7 @@ pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
     KafkaConfig { properties: properties(kafka), topic: topic.to_owned(), create: kafka.create_topics }
 }
 
-/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, authorities.
+/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, certificates.
 ///
 /// # Errors
 /// The first of them, with its place.
@@ -192,6 +192,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if let Some(kafka) = &config.kafka {
         source(kafka, config).to_client_config().context("kafka")?;
     }
+    super::people::services(&config.http, Default::default())?;
     for action in &config.actions {
         if let config::Target::Webhook(webhook) = &action.target {
             webhook::Secret::new(webhook.secret.expose())
@@ -210,86 +211,6 @@ pub fn logging(log: &config::Log) -> logging::Config {
         config::LogFormat::Json => logging::Format::Json,
     };
     logging::Config { format, level: log.level.clone() }
-}
-
-/// Targets of the configured actions, what the actor must know of them, and the executor that
-/// calls them on `runtime`.
-///
-/// # Errors
-/// When a webhook cannot be set up; the message names the action.
-pub fn actions(
-    config: &Config,
-    started: BTreeMap<String, String>,
-    runtime: &Handle,
-) -> anyhow::Result<(actor::Config, Executor, tokio::sync::mpsc::Receiver<CallFinished>)> {
-    let clock: crate::action::Clock = Arc::new(now_millis);
-    let mut targets: BTreeMap<String, Arc<dyn Target>> = BTreeMap::new();
-    let mut specs = Vec::new();
-    for action in &config.actions {
-        let target: Arc<dyn Target> = match &action.target {
-            config::Target::DryRun => Arc::new(DryRun),
-            config::Target::Webhook(webhook) => {
-                let place = || format!("actions[{}].webhook", action.name);
-                let secret = webhook::Secret::new(webhook.secret.expose()).with_context(place)?;
-                let settings = webhook::Config {
-                    url: webhook.url.clone(),
-                    secrets: vec![secret],
-                    ca_file: webhook.ca_file.clone(),
-                    timeout: webhook.timeout,
-                };
-                Arc::new(Webhook::new(&settings, Arc::clone(&clock)).with_context(place)?)
-            }
-        };
-        specs.push(ActionSpec {
-            name: action.name.clone(),
-            kind: match action.kind {
-                config::ActionKind::Rollback => ActionKind::Rollback,
-                config::ActionKind::Retrain => ActionKind::Retrain,
-                config::ActionKind::Notify => ActionKind::Notify,
-            },
-            deadline: action.deadline,
-            finish_within: std::time::Duration::from_secs(600),
-            target: target.name().to_owned(),
-            idempotency: target.idempotency(),
-            abilities: target.abilities(),
-        });
-        targets.insert(action.name.clone(), target);
-    }
-    let (sender, results) = tokio::sync::mpsc::channel(RESULTS);
-    let executor = Executor::new(targets, clock, runtime.clone(), sender);
-    Ok((actor_config(config, specs, started), executor, results))
-}
-
-/// What the actor must know of the configuration.
-fn actor_config(
-    config: &Config,
-    actions: Vec<ActionSpec>,
-    started: BTreeMap<String, String>,
-) -> actor::Config {
-    let rolls_back =
-        |name: &String| actions.iter().any(|spec| spec.name == *name && spec.kind == ActionKind::Rollback);
-    let policies = config.policies.iter().map(|policy| {
-        let mode = match policy.mode {
-            Mode::Observe => PolicyMode::Observe,
-            Mode::Auto => PolicyMode::Auto,
-        };
-        let terms = actor::PolicyTerms {
-            mode,
-            model: policy.model.as_str().into(),
-            rolls_back: policy.actions.iter().any(rolls_back),
-            ..actor::PolicyTerms::default()
-        };
-        (policy.name.clone(), terms)
-    });
-    actor::Config {
-        policies: policies.collect(),
-        limits: Default::default(),
-        breaker: Default::default(),
-        watched: config.models.len(),
-        event_time_is_wall_time: true,
-        actions,
-        started,
-    }
 }
 
 /// What the first audit entry of a run says of it.

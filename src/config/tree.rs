@@ -2,11 +2,11 @@
 //! stand by themselves, secrets read. Plain data; the app turns it into what engine and adapters take.
 
 mod action;
+mod http;
 mod kafka;
 mod safety;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ pub use self::action::{
     Action, Airflow, Alertmanager, ArgoRollouts, ArgoWorkflows, Auth, Credential, Github, Gitlab, Jenkins,
     KafkaCommand, Kserve, Mlflow, Pagerduty, Place, Slack, Target, Webhook,
 };
+pub use self::http::{Http, Tls, Token};
 pub use self::kafka::{Exchange, Kafka, Property, Security};
 pub use self::safety::{Allowance, Breaker, Cooldown, FleetAlarm, Safety};
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
-    Severity, TargetKind, TimeUnit,
+    ActionKind, Anonymous, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset,
+    Protocol, Role, Severity, TargetKind, TimeUnit,
 };
 use super::{Pointer, Source};
 use crate::domain::{Bound, Metric, Task};
@@ -51,7 +52,7 @@ pub struct Config {
     pub safety: Safety,
     /// Where the audit log is kept.
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     pub http: Http,
     /// The daemon's own log.
     pub log: Log,
@@ -309,7 +310,7 @@ pub struct Policy {
     pub clear_bounds: BTreeMap<String, Bound>,
     /// Windows in a row with every check passing that qualify a version.
     pub qualify_windows: u32,
-    /// Event time that these must span, from the start of the first to the end of the last.
+    /// Event time that must lie between the ends of the first and the last of them.
     pub qualify_span: Duration,
     /// Records of the version that these must have seen.
     pub qualify_samples: u64,
@@ -351,13 +352,6 @@ pub enum Audit {
         /// Its path.
         path: PathBuf,
     },
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
 }
 
 /// The daemon's own log.

@@ -162,6 +162,8 @@ pub(super) fn view() -> View {
                 policy: "fair-lending".to_owned(),
                 state: PolicyState::Violated,
                 since: Some(end),
+                decide: Decide::Sequential,
+                checks: vec!["psi".to_owned(), "selection_rate_ratio".to_owned()],
             }],
         }],
         recent: latest.clone(),

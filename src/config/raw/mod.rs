@@ -4,6 +4,7 @@
 
 mod action;
 mod budget;
+mod http;
 mod kafka;
 mod model;
 mod parts;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use action::*;
 pub use budget::*;
+pub use http::*;
 pub use kafka::*;
 pub use model::*;
 pub use parts::*;
@@ -58,7 +60,7 @@ pub struct Root {
     /// Where the record of everything that was decided and done is kept.
     #[serde(default)]
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     #[serde(default)]
     pub http: Http,
     /// The daemon's own log, on standard error.
@@ -145,20 +147,6 @@ pub enum AuditStore {
     Kafka,
     /// In `file`.
     File,
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port to listen on; port 0 takes a free one. There is no authentication: keep it on a loopback address, or behind something that has it.
-    pub listen: String,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".into() }
-    }
 }
 
 /// The daemon's own log.

@@ -114,7 +114,7 @@ pub struct Qualify {
     /// Windows in a row.
     #[schemars(range(min = 1, max = 1000))]
     pub windows: u32,
-    /// Event time that they must span, from the start of the first to the end of the last.
+    /// Event time that must lie between the ends of the first and the last of them.
     #[serde(rename = "for")]
     pub span: Duration,
     /// Records of the version that they must have seen.
