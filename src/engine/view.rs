@@ -153,8 +153,6 @@ pub struct View {
     pub commands: Vec<CommandView>,
     /// What stands still, and what is good; empty where another process owns the actions.
     pub safety: SafetyView,
-    /// Recent orders of people, oldest first, bounded; empty where another process owns the actions.
-    pub commands: Vec<CommandView>,
     /// How often each check answered what.
     pub evaluations: EvaluationCounts,
     /// Panes held in memory, open and closed.

@@ -169,7 +169,6 @@ pub(super) fn view() -> View {
         recent: latest.clone(),
         latest,
         decisions: vec![Arc::new(decision)],
-        commands: Vec::new(),
         safety: Default::default(),
         commands: Vec::new(),
         actions: vec![ActionView {
