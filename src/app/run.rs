@@ -309,7 +309,9 @@ impl<'a> Daemon<'a> {
         let mut pipeline = Pipeline::new(self.topics.clone(), compile::limits(config));
         let mut source =
             KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
-        daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)
+        let (deliver, orders) = people::direct();
+        self.commands.serve(deliver);
+        daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &orders, &around)
     }
 
     /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.

@@ -169,7 +169,6 @@ pub(super) fn view() -> View {
         recent: latest.clone(),
         latest,
         decisions: vec![Arc::new(decision)],
-        commands: Vec::new(),
         safety: Default::default(),
         actions: vec![ActionView {
             id: "a1".to_owned(),
