@@ -43,10 +43,6 @@ pub struct PolicyMachine {
     last: BTreeMap<String, Option<(Verdict, Verdict)>>,
     incident: Option<Incident>,
     passes: usize,
-    /// Since when every check passed, and the rows seen meanwhile.
-    passing: Option<(EventTime, u64)>,
-    /// Rows seen since the last window that counted.
-    fresh_rows: u64,
     clears: usize,
     silent: usize,
     qualified: bool,
