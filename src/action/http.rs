@@ -137,21 +137,26 @@ impl Client {
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Reply> {
         let mut reply = request.send().await.map_err(failed)?;
         let mut body = Vec::new();
-        let read = read(&mut reply, &mut body);
+        let read = read(&mut reply, &mut body, REPLY_BYTES);
         let whole = tokio::time::timeout(REPLY_PATIENCE, read).await.unwrap_or(false);
         Ok(self.answer(&reply, body, whole))
     }
 
     /// Sends `request` and waits for the whole body, as long as an attempt may take.
     pub async fn ask(&self, request: RequestBuilder) -> Result<Answer, Reply> {
+        self.ask_up_to(request, REPLY_BYTES).await
+    }
+
+    /// The same where up to `bytes` are useful: lists of runs, and objects of Kubernetes.
+    pub async fn ask_up_to(&self, request: RequestBuilder, bytes: usize) -> Result<Answer, Reply> {
         let mut reply = request.send().await.map_err(failed)?;
         let mut body = Vec::new();
-        let whole = read(&mut reply, &mut body).await;
+        let whole = read(&mut reply, &mut body, bytes).await;
         Ok(self.answer(&reply, body, whole))
     }
 
     fn answer(&self, reply: &Response, body: Vec<u8>, whole: bool) -> Answer {
-        let words = self.hidden.clean(&String::from_utf8_lossy(&body));
+        let words = self.hidden.clean(&String::from_utf8_lossy(&body[..body.len().min(REPLY_BYTES)]));
         Answer::new(reply.status(), reply.headers().clone(), self.now(), body, whole, words)
     }
 
@@ -196,11 +201,11 @@ pub fn doubtful(reply: Reply, done: &str) -> Reply {
     Reply::Retry { why: format!("{done}: {why}"), doubt: true, retry_after }
 }
 
-/// Reads into `body` what is useful of it, and says whether that is all.
-async fn read(reply: &mut Response, body: &mut Vec<u8>) -> bool {
+/// Reads into `body` at most `bytes` of it, and says whether that is all.
+async fn read(reply: &mut Response, body: &mut Vec<u8>, bytes: usize) -> bool {
     loop {
         match reply.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= REPLY_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= bytes => body.extend_from_slice(&chunk),
             Ok(None) => return true,
             Ok(Some(_)) | Err(_) => return false,
         }

@@ -31,7 +31,7 @@ const RECENT_COMMANDS: usize = 200;
 #[derive(Debug)]
 enum Then {
     Call(Call),
-    Show(ActionView),
+    Show(Box<ActionView>),
     Told(CommandView),
 }
 
@@ -217,7 +217,7 @@ impl Acting {
                     }
                     self.executor.submit(call);
                 }
-                Then::Show(view) => self.show(view),
+                Then::Show(view) => self.show(*view),
                 Then::Told(command) => self.show_command(command),
             }
         }
@@ -281,7 +281,7 @@ impl Acting {
             match effect {
                 Effect::Audit(entry) => self.entries.push(entry),
                 Effect::Call(call) => self.waiting.push_back(Then::Call(call)),
-                Effect::Changed(view) => self.waiting.push_back(Then::Show(view)),
+                Effect::Changed(view) => self.waiting.push_back(Then::Show(Box::new(view))),
                 Effect::Ordered(command) => self.waiting.push_back(Then::Told(command)),
             }
         }

@@ -158,7 +158,7 @@ impl Actor {
                 self.decided(decision, at.min(now), &positions, now, &mut effects);
             }
             Input::Report(report) => self.seen_in_log(&report, now, &mut effects),
-            Input::Command(command) => self.ordered(command, now, &mut effects),
+            Input::Command(command) => self.ordered(&command, now, &mut effects),
             Input::CallFinished(CallFinished { action_id, attempt, result }) => {
                 self.apply(&action_id, Event::Finished { attempt, reply: result }, now, &mut effects);
             }

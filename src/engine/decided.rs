@@ -83,7 +83,6 @@ pub struct Decided {
 
 /// A message of the topic.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one call, on its way into the actor")]
 pub enum Told {
     /// What a policy wants.
     Decided(Decided),

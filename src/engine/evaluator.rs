@@ -20,7 +20,7 @@ use coming::{Coming, Models, by_name, fitting};
 use key::{KeyState, detectors};
 
 pub use intake::{Fault, FaultCounts, Intake, TurnedLate};
-pub use state::{Change, KeyRecord, Marks, Record, StateKey};
+pub use state::{Change, KeyRecord, Marks, PolicyRecord, Record, StateKey};
 
 use super::generation::Generation;
 use super::message::{Message, PaneDelta, Progress};

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::evaluator::{FaultCounts, TurnedLate};
 use super::generation::Generation;
 use crate::domain::{
-    Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
+    Accounting, Decide, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task,
+    Verdict,
 };
 
 pub use commands::{CommandOutcome, CommandView};
@@ -53,6 +54,10 @@ pub struct PolicyView {
     pub state: PolicyState,
     /// End of the window in which the open incident began.
     pub since: Option<EventTime>,
+    /// By what it decides.
+    pub decide: Decide,
+    /// Names of the checks that it follows.
+    pub checks: Vec<String>,
 }
 
 /// One model version (and segment) that has been seen.

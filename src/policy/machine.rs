@@ -43,16 +43,40 @@ pub struct PolicyMachine {
     last: BTreeMap<String, Option<(Verdict, Verdict)>>,
     incident: Option<Incident>,
     passes: usize,
-    /// Since when every check passed, and the rows seen meanwhile.
-    passing: Option<(EventTime, u64)>,
-    /// Rows seen since the last window that counted.
-    fresh_rows: u64,
     clears: usize,
     silent: usize,
     qualified: bool,
     judged: bool,
+    /// Since when every check passed, and the rows seen meanwhile.
+    #[serde(default)]
+    passing: Option<(EventTime, u64)>,
+    /// Rows seen since the last window that counted.
+    #[serde(default)]
+    fresh_rows: u64,
     /// End of the window that closed the last incident.
+    #[serde(default)]
     ended: Option<EventTime>,
+}
+
+/// A machine as the first version of the state records holds it: without what came later, which then
+/// begins anew.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FirstForm {
+    history: VecDeque<Verdict>,
+    last: BTreeMap<String, Option<(Verdict, Verdict)>>,
+    incident: Option<Incident>,
+    passes: usize,
+    clears: usize,
+    silent: usize,
+    qualified: bool,
+    judged: bool,
+}
+
+impl From<FirstForm> for PolicyMachine {
+    fn from(first: FirstForm) -> Self {
+        let FirstForm { history, last, incident, passes, clears, silent, qualified, judged } = first;
+        Self { history, last, incident, passes, clears, silent, qualified, judged, ..Self::default() }
+    }
 }
 
 impl PolicyMachine {

@@ -54,7 +54,7 @@ impl Actor {
             }
         }
         let wants = self.wants_change(&decision, &actions);
-        self.plan_decision(&decision.clone().into(), omitted, actions, evidence, now);
+        self.plan_decision(&decision.clone().into(), omitted, actions, evidence.as_deref(), now);
         if wants {
             self.look_at_fleet(&decision, now, effects);
         }
@@ -86,7 +86,7 @@ impl Actor {
     }
 
     /// What was known when `decision` was written as `entry`: enough to find every number again.
-    fn seal(
+    pub(super) fn seal(
         &self,
         decision: &Decision,
         entry: &Entry,
@@ -147,13 +147,13 @@ impl Actor {
         decision: &Arc<Decision>,
         omitted: u64,
         actions: Vec<Planned>,
-        evidence: Option<String>,
+        evidence: Option<&str>,
         now: i64,
     ) {
         for planned in actions {
             let mut task =
                 Task::new(self.next_order, planned, Arc::clone(decision), omitted, &self.config, now);
-            task.evidence.clone_from(&evidence);
+            task.evidence = evidence.map(str::to_owned);
             self.plan([task]);
         }
     }
@@ -167,7 +167,7 @@ impl Actor {
 
     /// Many models that want a change at once are one sick feed: nothing is changed until a person has
     /// looked.
-    fn look_at_fleet(&mut self, decision: &Decision, now: i64, effects: &mut Vec<Effect>) {
+    pub(super) fn look_at_fleet(&mut self, decision: &Decision, now: i64, effects: &mut Vec<Effect>) {
         let (model, watched) = (model_of(&decision.key), self.config.watched);
         let Some(models) = self.spent.want(&self.config.limits, &model, now, watched) else { return };
         if self.frozen.is_some() {

@@ -7,12 +7,12 @@ use crate::engine::view::{CommandOutcome, CommandView, Stop};
 use crate::safety::{Command, Event, ModelName, Order, State, Suppression};
 
 impl Actor {
-    pub(super) fn ordered(&mut self, command: Command, now: i64, effects: &mut Vec<Effect>) {
+    pub(super) fn ordered(&mut self, command: &Command, now: i64, effects: &mut Vec<Effect>) {
         if self.seen.contains(&command.id) {
             return;
         }
-        let refused = self.refuses(&command);
-        let deadline = self.approved_until(&command, now).filter(|_| refused.is_none());
+        let refused = self.refuses(command);
+        let deadline = self.approved_until(command, now).filter(|_| refused.is_none());
         let body = Body::Command {
             command: command.clone(),
             accepted: refused.is_none(),
@@ -30,7 +30,7 @@ impl Actor {
             outcome: if refused.is_none() { CommandOutcome::Accepted } else { CommandOutcome::Refused },
             why: refused.clone(),
         }));
-        self.note(&command, refused.is_none(), deadline, now);
+        self.note(command, refused.is_none(), deadline, now);
         if refused.is_some() {
             return;
         }

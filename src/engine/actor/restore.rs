@@ -15,6 +15,16 @@ use crate::safety::{Event, Ledger, Order, Phase, Spent, State};
 
 use super::decide::PLIMSOLL;
 
+/// What follows from the last decision and may not have reached the log with it. A log in a file can be
+/// cut between any two lines.
+#[derive(Default)]
+struct Torn {
+    /// The decision whose evidence was not sealed.
+    unsealed: Option<Entry>,
+    /// The decision at which everything is to be frozen.
+    alarming: Option<Decision>,
+}
+
 /// The decisions in the log, oldest first, without their evidence. An evaluator that starts again
 /// continues from these.
 pub fn past_decisions<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
@@ -44,14 +54,16 @@ impl Actor {
             tasks: BTreeMap::new(),
             next_order: 0,
         };
+        let mut torn = Torn::default();
         for entry in entries {
             entry.follows(actor.next_seq)?;
             actor.next_seq += 1;
-            actor.recall(entry)?;
+            actor.recall(entry, &mut torn)?;
         }
         let mut effects = Vec::new();
         let about = actor.config.started.clone();
         actor.audit(Body::Started { about }, now, &mut effects);
+        actor.mend(torn, now, &mut effects);
         for id in actor.in_order(|_| true) {
             let same_target = actor.tasks.get_mut(&id).is_some_and(|task| task.configure(&actor.config));
             let task = &actor.tasks[&id];
@@ -68,7 +80,38 @@ impl Actor {
         Ok((actor, effects))
     }
 
-    fn recall(&mut self, entry: Entry) -> Result<(), Error> {
+    /// Writes what belongs to the last decision and did not reach the log with it.
+    fn mend(&mut self, torn: Torn, now: i64, effects: &mut Vec<Effect>) {
+        if let Some(entry) = torn.unsealed
+            && let Body::Decision { decision, omitted, actions } = &entry.body
+        {
+            // How far the logs had been read then is not known any more.
+            let body = self.seal(decision, &entry, *omitted, &[], actions);
+            if let Body::Evidence { sha256, .. } = &body {
+                for planned in actions {
+                    if let Some(task) = self.tasks.get_mut(&planned.action_id) {
+                        task.evidence = Some(sha256.clone());
+                    }
+                }
+            }
+            self.audit(body, now, effects);
+        }
+        if let Some(decision) = torn.alarming {
+            self.look_at_fleet(&decision, now, effects);
+        }
+    }
+
+    fn recall(&mut self, entry: Entry, torn: &mut Torn) -> Result<(), Error> {
+        let decided = matches!(&entry.body, Body::Decision { actions, .. } if !actions.is_empty());
+        let sealed = matches!(&entry.body, Body::Evidence { .. });
+        if decided {
+            torn.unsealed = Some(entry.clone());
+        } else if sealed {
+            torn.unsealed = None;
+        }
+        if !sealed {
+            torn.alarming = None;
+        }
         let Entry { seq, time, body, .. } = entry;
         match body {
             Body::Started { .. } => {}
@@ -76,8 +119,9 @@ impl Actor {
                 self.learn(&decision, &actions);
                 if self.wants_change(&decision, &actions) {
                     let model = crate::safety::ledger::model_of(&decision.key);
-                    // Whether that froze everything is in the log too.
-                    let _alarm = self.spent.want(&self.config.limits, &model, time, self.config.watched);
+                    // Whether that froze everything is said by the next entries.
+                    let alarm = self.spent.want(&self.config.limits, &model, time, self.config.watched);
+                    torn.alarming = alarm.map(|_| decision.clone());
                 }
                 self.plan_decision(&decision.into(), omitted, actions, None, time);
             }

@@ -477,8 +477,9 @@ impl Life {
     /// Stopped before anything was sent.
     fn halted(&mut self, halt: Halt) -> State {
         match halt {
-            Halt::Withdrawn | Halt::Forbidden => self.suppress(Suppression::Stale, Some(halt.words())),
-            Halt::Stopped => self.suppress(Suppression::Frozen, Some(halt.words())),
+            // Nobody has to look at what is wanted no more.
+            Halt::Withdrawn | Halt::Forbidden => self.suppress(Suppression::Stale, None),
+            Halt::Stopped => self.suppress(Suppression::Frozen, None),
         }
     }
 
