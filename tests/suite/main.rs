@@ -39,5 +39,6 @@ mod sequential_restarts;
 mod simulate;
 mod stats;
 mod support;
+mod targets;
 mod topics;
 mod wire;
