@@ -346,8 +346,10 @@ impl<'a> Daemon<'a> {
 
     fn open_audit(&self) -> anyhow::Result<(Acting, Vec<Decision>)> {
         let config = self.start.config;
-        let (actor, executor, results) =
+        let (mut actor, executor, results) =
             wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
+        // The demo's event time runs faster than the clock.
+        actor.event_time_is_wall_time = false;
         let (telemetry, now) = (self.telemetry.clone(), now_millis());
         match &config.audit {
             Audit::Kafka { topic } => {

@@ -169,6 +169,7 @@ pub(super) fn view() -> View {
         recent: latest.clone(),
         latest,
         decisions: vec![Arc::new(decision)],
+        commands: Vec::new(),
         safety: Default::default(),
         actions: vec![ActionView {
             id: "a1".to_owned(),
