@@ -40,5 +40,6 @@ mod simulate;
 mod stats;
 mod support;
 mod targets;
+mod targets_more;
 mod topics;
 mod wire;
