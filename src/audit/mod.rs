@@ -9,6 +9,7 @@ mod consumed;
 mod error;
 mod file;
 mod kafka;
+pub mod tlog;
 
 use crate::engine::actor::Entry;
 

@@ -36,5 +36,6 @@ mod sequential_restarts;
 mod simulate;
 mod stats;
 mod support;
+mod tlog;
 mod topics;
 mod wire;
