@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::clock::now_millis;
 use crate::action::webhook::{self, Webhook};
 use crate::action::{DryRun, Executor, Target};
-use crate::audit::KafkaConfig;
+use crate::audit::{Checkpoints, KafkaConfig};
 use crate::config::{self, Config, Errors, Kafka, Mode, Problem, Role};
 use crate::engine::actor::{self, ActionSpec, CallFinished};
 use crate::exchange::topics::{Retention, Topic};
@@ -123,8 +123,11 @@ fn topics_of(config: &Config, roles: &[Role]) -> Vec<Topic> {
         (&[Evaluate, Act], topic(exchange.decisions_topic(), Some(1), kept)),
         (&Role::ALL, Topic { max_message_bytes: Some(CONTROL_BYTES), ..control }),
     ];
-    if let config::Audit::Kafka { topic: name } = &config.audit {
+    if let config::AuditStore::Kafka { topic: name, checkpoint_topic } = &config.audit.store {
         topics.push((&[Act], topic(name.clone(), Some(1), Retention::Forever)));
+        if config.audit.signing.is_some() {
+            topics.push((&[Act], topic(checkpoint_topic.clone(), Some(1), Retention::Forever)));
+        }
     }
     for (role, name) in [(&[Evaluate], &kafka.findings_topic), (&[Observe], &kafka.dead_letter_topic)] {
         let Some(name) = name else { continue };
@@ -174,8 +177,8 @@ pub fn control_id(kafka: &Kafka, instance: &str) -> String {
     format!("{}.control.{instance}", kafka.group)
 }
 
-/// The audit log's topic.
-pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+/// The audit log's topics: that of its entries, and that of its checkpoints where they are signed.
+pub fn audit_topics(kafka: &Kafka, audit: &config::Audit, topic: &str, checkpoints: &str) -> KafkaConfig {
     let client = connection(kafka).client_config();
     // The map shows secrets as stars; only `get` tells them.
     let property = |name: &&str| Some(((*name).to_owned(), client.get(name)?.to_owned()));
@@ -183,7 +186,13 @@ pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
         properties: client.config_map().keys().filter_map(property).collect(),
         topic: topic.to_owned(),
         create: kafka.create_topics,
+        checkpoints: signed(audit, checkpoints.to_owned()),
     }
+}
+
+/// The place of checkpoints, where they are signed.
+pub fn signed<P>(audit: &config::Audit, place: P) -> Option<Checkpoints<P>> {
+    audit.signing.clone().map(|signing| Checkpoints { place, signing })
 }
 
 /// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.

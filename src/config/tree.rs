@@ -18,6 +18,8 @@ pub use super::raw::{
 };
 use super::secret::Secret;
 use super::{Pointer, Source};
+use crate::audit::Signing;
+use crate::audit::tlog::VerifierKey;
 use crate::domain::{Bound, Metric, Task};
 pub use crate::policy::Decide;
 
@@ -41,7 +43,7 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Actions, names distinct.
     pub actions: Vec<Action>,
-    /// Where the audit log is kept.
+    /// The audit log.
     pub audit: Audit,
     /// Metrics, health and the API.
     pub http: Http,
@@ -342,18 +344,35 @@ pub struct Webhook {
     pub timeout: Duration,
 }
 
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where it is kept.
+    pub store: AuditStore,
+    /// Its name in checkpoints.
+    pub origin: String,
+    /// By whom checkpoints are signed, under the name `origin`; none: by nobody.
+    pub signing: Option<Signing>,
+    /// Keys of witnesses.
+    pub witnesses: Vec<VerifierKey>,
+}
+
 /// Where the audit log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// In this topic.
+pub enum AuditStore {
+    /// In topics.
     Kafka {
-        /// Its name.
+        /// That of the entries.
         topic: String,
+        /// That of the checkpoints.
+        checkpoint_topic: String,
     },
-    /// In this file.
+    /// In files.
     File {
-        /// Its path.
+        /// That of the entries.
         path: PathBuf,
+        /// That of the checkpoints.
+        checkpoint_path: PathBuf,
     },
 }
 
