@@ -264,14 +264,13 @@ impl<'a> Daemon<'a> {
         match &config.audit.store {
             AuditStore::Kafka { topic, checkpoint_topic } => {
                 let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
-                let opened = KafkaStore::open(log)
-                    .context("the audit log cannot be opened")?;
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
             AuditStore::File { path, checkpoint_path } => {
                 let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
-                let opened = FileStore::open_signed(path, checkpoints)
-                    .context("the audit log cannot be opened")?;
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
         }
@@ -342,14 +341,13 @@ impl<'a> Daemon<'a> {
         match &config.audit.store {
             AuditStore::Kafka { topic, checkpoint_topic } => {
                 let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
-                let opened = KafkaStore::open(log)
-                    .context("the audit log cannot be opened")?;
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
             AuditStore::File { path, checkpoint_path } => {
                 let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
-                let opened = FileStore::open_signed(path, checkpoints)
-                    .context("the audit log cannot be opened")?;
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
         }

@@ -107,7 +107,10 @@ pub enum Error {
     #[error("the entry does not belong at the end of the audit log")]
     Order(#[source] entry::Error),
     /// An entry does not fit into the log.
-    #[error("entry {seq} has {bytes} bytes, and the audit log takes {} at most; larger evidence is kept elsewhere, and its hash in the entry", tlog::ENTRY_BYTES)]
+    #[error(
+        "entry {seq} has {bytes} bytes, and the audit log takes {} at most; larger evidence is kept elsewhere, and its hash in the entry",
+        tlog::ENTRY_BYTES
+    )]
     TooLong {
         /// Its number.
         seq: u64,
@@ -115,7 +118,9 @@ pub enum Error {
         bytes: usize,
     },
     /// The newest checkpoint is not one of this log.
-    #[error("the newest checkpoint of the audit log {log} cannot be used; if the key was changed, list the former one under `audit.former_keys`")]
+    #[error(
+        "the newest checkpoint of the audit log {log} cannot be used; if the key was changed, list the former one under `audit.former_keys`"
+    )]
     Checkpoint {
         /// The log.
         log: String,
@@ -124,7 +129,9 @@ pub enum Error {
         source: tlog::Error,
     },
     /// Entries that were signed are not there.
-    #[error("the audit log {log} was cut short: a checkpoint was signed over {size} entries, and it holds {found}, so entries from {found} on are missing. Nothing is done on it: restore them, or see docs/audit.md")]
+    #[error(
+        "the audit log {log} was cut short: a checkpoint was signed over {size} entries, and it holds {found}, so entries from {found} on are missing. Nothing is done on it: restore them, or see docs/audit.md"
+    )]
     Truncated {
         /// The log.
         log: String,
@@ -134,7 +141,9 @@ pub enum Error {
         found: u64,
     },
     /// Entries that were signed are other ones now.
-    #[error("the audit log {log} was rewritten: its first {size} entries are not those over which the newest checkpoint was signed. Nothing is done on it: `plimsoll audit verify` says from which entry on; restore them, or see docs/audit.md")]
+    #[error(
+        "the audit log {log} was rewritten: its first {size} entries are not those over which the newest checkpoint was signed. Nothing is done on it: `plimsoll audit verify` says from which entry on; restore them, or see docs/audit.md"
+    )]
     Rewritten {
         /// The log.
         log: String,

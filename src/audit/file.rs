@@ -31,7 +31,10 @@ impl FileStore {
     }
 
     /// The same with checkpoints, without which nothing is signed.
-    pub fn open_signed(path: &Path, checkpoints: Option<Checkpoints<PathBuf>>) -> Result<Opened<Self>, Error> {
+    pub fn open_signed(
+        path: &Path,
+        checkpoints: Option<Checkpoints<PathBuf>>,
+    ) -> Result<Opened<Self>, Error> {
         let failed = |doing| failed(path, doing);
         let mut file = open(path)?;
         match file.try_lock() {

@@ -78,11 +78,9 @@ impl Head {
     /// That everything was read.
     pub(super) fn whole(&self) -> Result<(), Error> {
         match &self.newest {
-            Some(newest) if newest.size > self.edge.size() => Err(Error::Truncated {
-                log: self.log.clone(),
-                size: newest.size,
-                found: self.edge.size(),
-            }),
+            Some(newest) if newest.size > self.edge.size() => {
+                Err(Error::Truncated { log: self.log.clone(), size: newest.size, found: self.edge.size() })
+            }
             _ => Ok(()),
         }
     }

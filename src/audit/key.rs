@@ -41,7 +41,10 @@ mod tests {
     fn keys_are_read_as_openssl_and_as_the_note_format_write_them() {
         let key = signer(PEM, "log.example").unwrap();
         // Its public key, as the RFC states it, after the byte for Ed25519.
-        assert!(key.verifier().to_string().ends_with("+ARm/RAnpxTTxb3wCKWH4BrVC31WpE2vJCtWN4iuD20nO"), "{key:?}");
+        assert!(
+            key.verifier().to_string().ends_with("+ARm/RAnpxTTxb3wCKWH4BrVC31WpE2vJCtWN4iuD20nO"),
+            "{key:?}"
+        );
         assert_eq!(signer(&key.expose(), "log.example").unwrap(), key);
         let other = signer(&key.expose(), "other.example").unwrap_err();
         assert!(other.to_string().contains("another name"), "{other}");

@@ -83,7 +83,7 @@ impl SourceArgs {
 
     fn open(&self, witnesses: Vec<VerifierKey>) -> anyhow::Result<(Log, Keys)> {
         let source = self.source()?;
-        let keys = Keys { log: self.key.clone(), witnesses }.or_of(&source);
+        let keys = Keys { log: self.key.clone(), witnesses, all_witnesses: false }.or_of(&source);
         Ok((Log::open(&source, !keys.log.is_empty())?, keys))
     }
 }
@@ -232,7 +232,8 @@ pub(super) fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
 
 fn verified(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     if let (Some(proof), Some(entry)) = (&args.proof, &args.entry) {
-        let keys = Keys { log: args.source.key.clone(), witnesses: args.witness.clone() };
+        let keys =
+            Keys { log: args.source.key.clone(), witnesses: args.witness.clone(), all_witnesses: true };
         print(&verify_proof(proof, entry, &keys)?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -283,6 +284,11 @@ fn witnessed(args: &WitnessArgs) -> anyhow::Result<ExitCode> {
 fn laid(args: &TilesArgs) -> anyhow::Result<ExitCode> {
     let (log, keys) = args.source.open(Vec::new())?;
     let laid = lay_tiles(&log, &keys, &args.output)?;
-    print(&format!("{} files written: {} entries, {} of them new", laid.files, laid.size, laid.size - laid.before))?;
+    print(&format!(
+        "{} files written: {} entries, {} of them new",
+        laid.files,
+        laid.size,
+        laid.size - laid.before
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod real;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -37,5 +37,7 @@ mod simulate;
 mod stats;
 mod support;
 mod tlog;
+mod tlog_big;
+mod tlog_commands;
 mod topics;
 mod wire;

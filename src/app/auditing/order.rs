@@ -60,7 +60,9 @@ pub(super) fn read(index: u64, bytes: &[u8]) -> Result<Read, String> {
     }
     match value["seq"].as_u64() {
         Some(seq) if seq == index => Ok(Read { value }),
-        Some(seq) => Err(format!("says that it is number {seq}: entries are missing, repeated or out of order")),
+        Some(seq) => {
+            Err(format!("says that it is number {seq}: entries are missing, repeated or out of order"))
+        }
         None => Err("has no number".to_owned()),
     }
 }
@@ -114,7 +116,9 @@ impl Order {
                 for id in actions {
                     let action = self.actions.entry(id.clone()).or_default();
                     if !action.sealed {
-                        wrong.push(format!("is the intent of action {id}, whose evidence was not sealed before"));
+                        wrong.push(format!(
+                            "is the intent of action {id}, whose evidence was not sealed before"
+                        ));
                     }
                     if action.outcome {
                         wrong.push(format!("is the intent of action {id} after its outcome"));
@@ -126,11 +130,15 @@ impl Order {
                 let state = read.value["outcome"]["state"].as_str().unwrap_or_default();
                 for id in actions {
                     let Some(action) = self.actions.get_mut(&id) else {
-                        wrong.push(format!("is the outcome of action {id}, which no entry before it announced"));
+                        wrong.push(format!(
+                            "is the outcome of action {id}, which no entry before it announced"
+                        ));
                         continue;
                     };
                     if CALLED.contains(&state) && !action.intent {
-                        wrong.push(format!("says that action {id} ended as {state}, without an intent before it"));
+                        wrong.push(format!(
+                            "says that action {id} ended as {state}, without an intent before it"
+                        ));
                     }
                     action.outcome = true;
                 }
@@ -197,7 +205,8 @@ mod tests {
         ] {
             assert!(read(3, good.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
         }
-        let long = format!(r#"{{"a":"{}","format":1,"kind":"k","seq":3,"time":"t"}}"#, "x".repeat(ENTRY_BYTES));
+        let long =
+            format!(r#"{{"a":"{}","format":1,"kind":"k","seq":3,"time":"t"}}"#, "x".repeat(ENTRY_BYTES));
         assert!(read(3, long.as_bytes()).unwrap_err().contains("bytes"));
     }
 }

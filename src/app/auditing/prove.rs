@@ -61,7 +61,8 @@ pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow
         Ok(())
     })?;
     if tree.root_at(checkpoint.size) != Some(checkpoint.root) {
-        let wrong = "the log is not what its newest checkpoint was signed over; `plimsoll audit verify` says more";
+        let wrong =
+            "the log is not what its newest checkpoint was signed over; `plimsoll audit verify` says more";
         return Err(Inconsistent(wrong.to_owned()).into());
     }
     match (subject, found.last()) {
@@ -72,7 +73,8 @@ pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow
         }
         _ => {}
     }
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut written = Vec::new();
     for (index, kind, bytes) in found {
         let path: Vec<Hash> = tree.inclusion(index, checkpoint.size).context("the tree lacks a hash")?;

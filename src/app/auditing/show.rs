@@ -55,7 +55,13 @@ pub fn show(log: &Log, filter: &Filter, out: &mut dyn Write) -> anyhow::Result<(
     });
     let flushed = shown.and_then(|_| Ok(out.flush()?));
     match flushed {
-        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|it| it.kind() == ErrorKind::BrokenPipe) => Ok(()),
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|it| it.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -73,7 +79,10 @@ impl Filter {
 /// The model that the entry is about.
 fn model_of(read: &Read, models: &mut BTreeMap<String, String>) -> Option<String> {
     let value = &read.value;
-    let named = value["decision"]["key"]["model"].as_str().or(value["key"]["model"].as_str()).or(value["model"].as_str());
+    let named = value["decision"]["key"]["model"]
+        .as_str()
+        .or(value["key"]["model"].as_str())
+        .or(value["model"].as_str());
     let ids: Vec<&str> = read.actions().into_iter().chain(read.decision()).collect();
     if let Some(model) = named {
         for id in ids {
@@ -96,7 +105,12 @@ fn words(read: &Read) -> String {
     match read.kind() {
         "decision" => {
             let decision = &value["decision"];
-            parts.push(format!("{} policy={} version={}", text(&decision["kind"]), text(&decision["policy"]), text(&decision["key"]["version"])));
+            parts.push(format!(
+                "{} policy={} version={}",
+                text(&decision["kind"]),
+                text(&decision["policy"]),
+                text(&decision["key"]["version"])
+            ));
             for planned in value["actions"].as_array().into_iter().flatten() {
                 parts.push(format!("{}={}", text(&planned["action"]), text(&planned["action_id"])));
             }
@@ -110,7 +124,9 @@ fn words(read: &Read) -> String {
         "outcome" => {
             let outcome = &value["outcome"];
             parts.push(format!("{} {}", text(&value["action_id"]), text(&outcome["state"])));
-            parts.extend([&outcome["reason"], &outcome["detail"]].map(&text).into_iter().filter(|it| !it.is_empty()));
+            parts.extend(
+                [&outcome["reason"], &outcome["detail"]].map(&text).into_iter().filter(|it| !it.is_empty()),
+            );
         }
         _ => {
             let own = value.as_object().into_iter().flatten();

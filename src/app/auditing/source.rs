@@ -37,14 +37,17 @@ pub enum Source {
 pub struct Keys {
     /// Keys of the log; empty: signatures are not checked.
     pub log: Vec<VerifierKey>,
-    /// Keys of witnesses.
+    /// Keys of witnesses: a signature by one must be right.
     pub witnesses: Vec<VerifierKey>,
+    /// Whether each of the witnesses must have signed.
+    pub all_witnesses: bool,
 }
 
 impl Keys {
     /// These, and where none of a kind is given, those of the configuration.
     #[must_use]
     pub fn or_of(mut self, source: &Source) -> Self {
+        self.all_witnesses = !self.witnesses.is_empty();
         if let Source::Config(config) = source {
             if self.log.is_empty() {
                 self.log = config.audit.signing.as_ref().map(|signing| signing.known()).unwrap_or_default();
@@ -162,13 +165,8 @@ impl Log {
 type Take<'t> = &'t mut dyn FnMut(&[u8]) -> anyhow::Result<()>;
 
 fn read_topic(client: &ClientConfig, topic: &str, take: Take<'_>) -> anyhow::Result<()> {
-    let range = Range {
-        topic,
-        partition: Some(0),
-        whence: Whence::Beginning,
-        follow: false,
-        patience: PATIENCE,
-    };
+    let range =
+        Range { topic, partition: Some(0), whence: Whence::Beginning, follow: false, patience: PATIENCE };
     let mut failed = None;
     let read = reader::read(client, &range, &mut |event| {
         let Event::Record(record) = event else { return ControlFlow::Continue(()) };
@@ -193,11 +191,15 @@ fn read_lines(path: &Path, take: Take<'_>) -> anyhow::Result<u64> {
     loop {
         line.clear();
         // A file without line ends must not fill the memory.
-        std::io::Read::take(&mut file, LINE_BYTES as u64).read_until(b'\n', &mut line).with_context(context)?;
+        std::io::Read::take(&mut file, LINE_BYTES as u64)
+            .read_until(b'\n', &mut line)
+            .with_context(context)?;
         match line.split_last() {
             None => return Ok(0),
             Some((b'\n', entry)) => take(entry)?,
-            Some(_) if line.len() == LINE_BYTES => bail!("{}: a line is far too long for an entry", path.display()),
+            Some(_) if line.len() == LINE_BYTES => {
+                bail!("{}: a line is far too long for an entry", path.display())
+            }
             Some(_) => return Ok(line.len() as u64),
         }
     }

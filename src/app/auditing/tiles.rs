@@ -26,11 +26,14 @@ pub struct Laid {
 /// When there is no checkpoint, or something cannot be read or written; with [`Inconsistent`] where the log
 /// does not continue what is there, or is not what its checkpoint was signed over.
 pub fn lay_tiles(log: &Log, keys: &Keys, folder: &Path) -> anyhow::Result<Laid> {
-    let newest = log.checkpoints.last().context("the log has no checkpoint yet, so there is nothing to publish")?;
+    let newest =
+        log.checkpoints.last().context("the log has no checkpoint yet, so there is nothing to publish")?;
     let opened = open(newest, keys).context("the newest checkpoint cannot be used")?.checkpoint;
     let place = folder.join("checkpoint");
     let before = match std::fs::read(&place) {
-        Ok(note) => Some(open(&note, keys).with_context(|| format!("{} cannot be used", place.display()))?.checkpoint),
+        Ok(note) => {
+            Some(open(&note, keys).with_context(|| format!("{} cannot be used", place.display()))?.checkpoint)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", place.display())),
     };
@@ -48,7 +51,8 @@ pub fn lay_tiles(log: &Log, keys: &Keys, folder: &Path) -> anyhow::Result<Laid> 
         Ok(())
     })?;
     if tree.root_at(opened.size) != Some(opened.root) {
-        let wrong = "the log is not what its newest checkpoint was signed over; `plimsoll audit verify` says more";
+        let wrong =
+            "the log is not what its newest checkpoint was signed over; `plimsoll audit verify` says more";
         return Err(Inconsistent(wrong.to_owned()).into());
     }
     if let Some(before) = &before {
@@ -58,7 +62,8 @@ pub fn lay_tiles(log: &Log, keys: &Keys, folder: &Path) -> anyhow::Result<Laid> 
                 verify_consistency(before.size, before.root, opened.size, opened.root, &path)
             });
         if !continues {
-            let wrong = format!("{} holds {known} entries that are not the first ones of this log", folder.display());
+            let wrong =
+                format!("{} holds {known} entries that are not the first ones of this log", folder.display());
             return Err(Inconsistent(wrong).into());
         }
     }

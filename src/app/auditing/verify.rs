@@ -30,6 +30,7 @@ pub struct Report {
     pub covered: u64,
     signed: bool,
     unfinished: u64,
+    notes: Vec<String>,
     problems: Vec<String>,
     untold: u64,
 }
@@ -65,6 +66,9 @@ impl fmt::Display for Report {
         }
         if self.unfinished > 0 {
             writeln!(f, "note         {} bytes after the last line end are no entry", self.unfinished)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note         {note}")?;
         }
         for problem in &self.problems {
             writeln!(f, "WRONG        {problem}")?;
@@ -138,7 +142,9 @@ pub fn verify(log: &Log, keys: &Keys, saved: &[PathBuf], progress: bool) -> anyh
     for (size, names) in expected.range(edge.size() + 1..) {
         for (_, name) in names {
             let have = edge.size();
-            report.wrong(format!("{name} was signed over {size} entries, and there are {have}: the log was cut short"));
+            report.wrong(format!(
+                "{name} was signed over {size} entries, and there are {have}: the log was cut short"
+            ));
         }
     }
     if let (Some(folder), Some(tree)) = (log.folder(), &tree) {
@@ -174,7 +180,8 @@ fn checkpoints(log: &Log, keys: &Keys, saved: &[PathBuf], report: &mut Report) -
                 let checkpoint = opened.checkpoint;
                 let of = origin.get_or_insert_with(|| checkpoint.origin.clone());
                 if *of != checkpoint.origin {
-                    report.wrong(format!("{name} is of the log {}, and others are of {of}", checkpoint.origin));
+                    report
+                        .wrong(format!("{name} is of the log {}, and others are of {of}", checkpoint.origin));
                     continue;
                 }
                 by.extend(opened.by.iter().map(ToString::to_string));
@@ -189,7 +196,8 @@ fn checkpoints(log: &Log, keys: &Keys, saved: &[PathBuf], report: &mut Report) -
         report.wrong("there is no checkpoint that the key has signed".to_owned());
     }
     for witness in keys.witnesses.iter().filter(|key| !by.contains(&key.to_string())) {
-        report.wrong(format!("no checkpoint here is signed by the witness {}", witness.name()));
+        let missing = format!("no checkpoint here is signed by the witness {}", witness.name());
+        if keys.all_witnesses { report.wrong(missing) } else { report.notes.push(missing) }
     }
     Ok(expected)
 }
@@ -205,9 +213,15 @@ pub fn verify_proof(proof: &Path, entry: &Path, keys: &Keys) -> anyhow::Result<S
         .and_then(|parsed| Ok((parsed.index, parsed.verify(&entry, &keys.log, &keys.witnesses)?)));
     let (index, verified) = checked.map_err(|wrong| Inconsistent(format!("{}: {wrong}", proof.display())))?;
     if let Some(missing) = keys.witnesses.iter().find(|key| !verified.by.contains(key)) {
-        return Err(Inconsistent(format!("the witness {} did not sign the checkpoint", missing.name())).into());
+        return Err(
+            Inconsistent(format!("the witness {} did not sign the checkpoint", missing.name())).into()
+        );
     }
     let by: Vec<&str> = verified.by.iter().map(|key| key.name()).collect();
     let size = verified.checkpoint.size;
-    Ok(format!("the entry is number {index} of the first {size} of {}, signed by {}", verified.checkpoint.origin, by.join(" and ")))
+    Ok(format!(
+        "the entry is number {index} of the first {size} of {}, signed by {}",
+        verified.checkpoint.origin,
+        by.join(" and ")
+    ))
 }

@@ -38,7 +38,7 @@ pub fn witness(log: &Log, keys: &Keys, key: &SignerKey, state: &Path, time: u64)
     let newest = open(note, keys).context("the newest checkpoint cannot be used")?;
     let before = match std::fs::read(state) {
         Ok(bytes) => {
-            let own = Keys { log: keys.log.clone(), witnesses: vec![key.verifier()] };
+            let own = Keys { log: keys.log.clone(), witnesses: vec![key.verifier()], all_witnesses: true };
             let kept = open(&bytes, &own).with_context(|| format!("{} cannot be used", state.display()))?;
             anyhow::ensure!(kept.by.contains(&key.verifier()), "{} is of another witness", state.display());
             Some(kept.checkpoint)
@@ -75,9 +75,8 @@ fn continues(log: &Log, before: &Checkpoint, newest: &Checkpoint) -> anyhow::Res
         Ok(())
     })?;
     let path = tree.consistency(before.size, newest.size);
-    let proven = path.is_some_and(|path| {
-        verify_consistency(before.size, before.root, newest.size, newest.root, &path)
-    });
+    let proven = path
+        .is_some_and(|path| verify_consistency(before.size, before.root, newest.size, newest.root, &path));
     if proven {
         return Ok(());
     }

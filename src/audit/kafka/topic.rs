@@ -19,8 +19,7 @@ pub(super) fn ensure_topic(config: &KafkaConfig, topic: &str, consumer: &BaseCon
     let until = Instant::now() + PATIENCE;
     let mut created = false;
     loop {
-        let metadata =
-            consumer.fetch_metadata(Some(topic), PATIENCE).map_err(config.failed("look up"))?;
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(config.failed("look up"))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         match found.map(|topic| (topic.error(), topic.partitions().len())) {
             Some((None, 1)) => return Ok(()),

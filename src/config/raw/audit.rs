@@ -23,7 +23,7 @@ pub struct Audit {
     pub key: Option<SecretRef>,
     /// Public keys that signed this log before `key`, as `plimsoll audit key` printed them.
     pub former_keys: Vec<String>,
-    /// Public keys of witnesses, whose signatures `plimsoll audit verify` then asks for.
+    /// Public keys of witnesses, whose signatures `plimsoll audit verify` looks for in the checkpoints that it is given.
     pub witnesses: Vec<String>,
     /// Topic of the checkpoints for `store: kafka`. One partition, never compacted, no retention limit.
     pub checkpoint_topic: String,

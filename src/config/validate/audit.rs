@@ -46,7 +46,8 @@ pub(super) fn audit(root: &raw::Root, around: &Surroundings<'_>, report: &mut Re
     let witnesses = keys(&path.key("witnesses"), &raw.witnesses, Algorithm::Cosignature, report);
     for (at, key) in former.iter().enumerate() {
         if key.name() != origin {
-            let message = format!("is a key of `{}`, and this log is `{origin}` (`audit.origin`)", key.name());
+            let message =
+                format!("is a key of `{}`, and this log is `{origin}` (`audit.origin`)", key.name());
             report.error(&path.key("former_keys").at(at), message);
         }
     }
