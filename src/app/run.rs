@@ -21,7 +21,7 @@ use super::{compile, wiring};
 use crate::action::lease::monotonic;
 use crate::api::{self, Readiness, Reload};
 use crate::audit::{FileStore, KafkaStore};
-use crate::config::{Audit, Config, Kafka, Role};
+use crate::config::{AuditStore, Config, Kafka, Role};
 use crate::domain::Decision;
 use crate::exchange::{kafka::Producer, topics};
 use crate::ingest::kafka::KafkaSource;
@@ -272,14 +272,16 @@ impl<'a> Daemon<'a> {
         let (actor, executor, results) =
             wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
         let (telemetry, now) = (self.telemetry.clone(), now_millis());
-        match &config.audit {
-            Audit::Kafka { topic } => {
-                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
-                    .context("the audit log cannot be opened")?;
+        match &config.audit.store {
+            AuditStore::Kafka { topic, checkpoint_topic } => {
+                let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
-            Audit::File { path } => {
-                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+            AuditStore::File { path, checkpoint_path } => {
+                let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
         }
@@ -351,14 +353,16 @@ impl<'a> Daemon<'a> {
         // The demo's event time runs faster than the clock.
         actor.event_time_is_wall_time = false;
         let (telemetry, now) = (self.telemetry.clone(), now_millis());
-        match &config.audit {
-            Audit::Kafka { topic } => {
-                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
-                    .context("the audit log cannot be opened")?;
+        match &config.audit.store {
+            AuditStore::Kafka { topic, checkpoint_topic } => {
+                let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
-            Audit::File { path } => {
-                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+            AuditStore::File { path, checkpoint_path } => {
+                let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
         }

@@ -41,5 +41,8 @@ mod stats;
 mod support;
 mod targets;
 mod targets_more;
+mod tlog;
+mod tlog_big;
+mod tlog_commands;
 mod topics;
 mod wire;
