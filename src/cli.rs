@@ -3,6 +3,7 @@
 
 mod args;
 mod audit;
+mod people;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -110,6 +111,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             inspect::inspect(&load(&config.config)?, &options, &mut out, &mut remarks)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::People(command) => people::run(command),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             print(&schema).context("cannot write the schema")?;

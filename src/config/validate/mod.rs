@@ -5,9 +5,11 @@ mod action;
 mod audit;
 mod budget;
 mod check;
+mod http;
 mod kafka;
 mod model;
 mod policy;
+mod safety;
 mod sequential;
 mod topic;
 
@@ -23,7 +25,7 @@ use super::path::KeyPath;
 use super::raw;
 use super::secret::Secret;
 use super::suggest::hint;
-use super::tree::{Config, Http, Ingest, Log, Role};
+use super::tree::{Config, Ingest, Log, Role};
 
 /// What validation needs besides the document.
 pub(crate) struct Surroundings<'a> {
@@ -42,9 +44,10 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     let models = model::models(root, around, report);
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
+    let safety = safety::safety(&root.safety, report);
     let audit = audit::audit(root, around, report);
     let ingest = ingest(&root.ingest, report);
-    let http = http(&root.http, report);
+    let http = http::http(&root.http, around, report);
     let log = log(&root.log, report);
     topic::distinct(root, report);
     Some(Config {
@@ -56,6 +59,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
         models: models?,
         policies: policies?,
         actions: actions?,
+        safety: safety?,
         audit: audit?,
         http: http?,
         log: log?,
@@ -81,25 +85,6 @@ fn ingest(raw: &raw::Ingest, report: &mut Report) -> Option<Ingest> {
         max_future: max_future?,
         max_age: max_age?,
     })
-}
-
-fn http(raw: &raw::Http, report: &mut Report) -> Option<Http> {
-    let path = KeyPath::root("http").key("listen");
-    let text = raw.listen.replacen("localhost:", "127.0.0.1:", 1);
-    let Ok(listen) = text.parse::<std::net::SocketAddr>() else {
-        report.error(
-            &path,
-            format!("`{}` is not an address and port; write `127.0.0.1:9464` or `[::1]:9464`", raw.listen),
-        );
-        return None;
-    };
-    if !listen.ip().is_loopback() {
-        report.warn(
-            &path,
-            format!("{listen} can be reached from other machines, and there is no authentication"),
-        );
-    }
-    Some(Http { listen })
 }
 
 /// Levels, as the filter spells them.
