@@ -1,6 +1,7 @@
 //! The audit log keeps what it was given, and refuses to be less than it was.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod configured;
 mod real;
 mod signed;
 

@@ -202,7 +202,9 @@ fn bundles(tree: &Tree, laid: &Path, size: u64) {
     eprintln!("bundles={count}");
 }
 
-/// A bit of every byte of the hash tiles, as a client that was written by others sees them.
+/// A bit of every byte of the hash tiles, by the crate `tlog_tiles`. Its reader holds partial tiles against
+/// the root; full ones it does not always hold against the tile above (0.2.0 leaves out as many tiles as
+/// there are hashes in the root, even where these share tiles), so that is asked here.
 fn hash_tiles(tree: &Tree, laid: &Path, size: u64) {
     let root = OtherHash(tree.root_at(size).unwrap().0);
     let mut count = 0;
@@ -211,18 +213,21 @@ fn hash_tiles(tree: &Tree, laid: &Path, size: u64) {
         let good = fs::read(laid.join(&path)).unwrap();
         let Resource::Hashes { level } = tile.of else { continue };
         let index = stored_hash_index(8 * level, tile.index * 256);
-        let read = |changed: &[u8]| {
+        let holds = |changed: &[u8]| {
+            if tile.width == 256 {
+                return tree.subtree(8, tile.index).unwrap().0 == OtherTile::subtree_hash(changed).0;
+            }
             let serve = |asked: &str| {
                 if asked == path { changed.to_vec() } else { fs::read(laid.join(asked)).unwrap() }
             };
             TileHashReader::new(size, root, &Served(&serve)).read_hashes(&[index]).is_ok()
         };
-        assert!(read(&good), "{path}");
+        assert!(holds(&good), "{path}");
         let mut changed = good;
         for byte in 0..changed.len() {
             let bit = byte * 8 + byte % 8;
             turn(&mut changed, bit);
-            assert!(!read(&changed), "bit {bit} of {path}");
+            assert!(!holds(&changed), "bit {bit} of {path}");
             assert_ne!(tile.hashes(tree).unwrap(), changed);
             turn(&mut changed, bit);
             count += 1;

@@ -82,8 +82,8 @@ fn what_is_wrong_with_a_log_is_said_with_its_place() {
         (without(6), "entry 6 says that it is number 7"),
         (changed(11, "\n", ""), "bytes after the last line end are no entry"),
         (
-            changed(1, "evidence", "evidense"),
-            "entry 2 is the intent of action rollback-0, whose evidence was not sealed",
+            changed(5, "evidence", "evidense"),
+            "entry 6 is the intent of action rollback-1, whose evidence was not sealed",
         ),
         (
             changed(6, "intent", "intend"),

@@ -10,7 +10,7 @@ use crate::audit::tlog::ENTRY_BYTES;
 use crate::engine::actor::entry::canonical;
 
 /// Outcomes that a call must have come before, and so an intent.
-const CALLED: [&str; 5] = ["applied", "recovered", "not_recovered", "verify_inconclusive", "unknown"];
+const CALLED: [&str; 2] = ["applied", "unknown"];
 
 /// An entry as far as the rules look at it.
 #[derive(Debug)]
@@ -24,15 +24,21 @@ impl Read {
         self.value["kind"].as_str().unwrap_or_default()
     }
 
-    /// The actions that the entry is about. Entries of kind `evidence` may name several, or the decision
-    /// whose actions they are for.
+    /// The actions that the entry is about or announces. Entries of kind `evidence` may name several, or
+    /// the decision whose actions they are for; a command, the one that a person approves or denies.
     pub(super) fn actions(&self) -> Vec<&str> {
         let mut found: Vec<&str> = Vec::new();
         found.extend(self.value["action_id"].as_str());
+        found.extend(self.value["command"]["order"]["action_id"].as_str());
         found.extend(self.value["action_ids"].as_array().into_iter().flatten().filter_map(Value::as_str));
-        let planned = self.value["actions"].as_array().into_iter().flatten();
-        found.extend(planned.filter_map(|planned| planned["action_id"].as_str()));
+        found.extend(self.planned());
         found
+    }
+
+    /// The actions that the entry announces.
+    fn planned(&self) -> impl Iterator<Item = &str> {
+        let planned = self.value["actions"].as_array().into_iter().flatten();
+        planned.filter_map(|planned| planned["action_id"].as_str())
     }
 
     /// The decision that the entry is about.
@@ -112,6 +118,31 @@ impl Order {
                     action.sealed = true;
                 }
             }
+            // Notifications stand on the evidence of the action that they are about.
+            "escalated" => {
+                let about = read.value["action_id"].as_str().and_then(|id| self.actions.get(id));
+                let Some(sealed) = about.map(|action| action.sealed) else {
+                    wrong.push("is about an action that no entry before it announced".to_owned());
+                    return wrong;
+                };
+                for id in read.planned() {
+                    self.actions.entry(id.to_owned()).or_default().sealed |= sealed;
+                }
+            }
+            "accepted" => {
+                for id in actions {
+                    if !self.actions.get(&id).is_some_and(|action| action.intent) {
+                        wrong.push(format!("says that action {id} was taken, without an intent before it"));
+                    }
+                }
+            }
+            "verified" => {
+                for id in actions {
+                    if !self.actions.get(&id).is_some_and(|action| action.outcome) {
+                        wrong.push(format!("says what action {id} led to, without an outcome before it"));
+                    }
+                }
+            }
             "intent" => {
                 for id in actions {
                     let action = self.actions.entry(id.clone()).or_default();
@@ -187,7 +218,26 @@ mod tests {
         assert_eq!(wrong(&[decision(), outcome("applied")]).len(), 1);
         assert_eq!(wrong(&[decision(), intent(), outcome("failed"), intent()]).len(), 1);
         assert_eq!(wrong(&[outcome("failed")]).len(), 1);
+        let accepted = json!({"kind": "accepted", "action_id": "a"});
+        let verified = json!({"kind": "verified", "action_id": "a"});
+        let whole = [decision(), intent(), accepted.clone(), outcome("applied"), verified.clone()];
+        assert_eq!(wrong(&whole), none);
+        assert_eq!(wrong(&[decision(), accepted, intent()]).len(), 1);
+        assert_eq!(wrong(&[decision(), intent(), verified]).len(), 1);
         assert_eq!(wrong(&[intent()]).len(), 1);
+    }
+
+    #[test]
+    fn a_notification_stands_on_the_evidence_of_what_it_is_about() {
+        let none: Vec<String> = Vec::new();
+        let told = |about: &str| json!({"kind": "escalated", "action_id": about, "actions": [{"action_id": "tell"}]});
+        let tells = json!({"kind": "intent", "action_id": "tell"});
+        let evidence = json!({"kind": "evidence", "decision": "d", "action_ids": ["a"]});
+        assert_eq!(wrong(&[decision(), evidence.clone(), told("a"), tells.clone()]), none);
+        assert_eq!(wrong(&[decision(), evidence.clone(), tells.clone()]).len(), 1);
+        assert_eq!(wrong(&[decision(), evidence, told("b"), tells.clone()]).len(), 2);
+        let late = json!({"kind": "evidence", "decision": "other"});
+        assert_eq!(wrong(&[late, decision(), told("a"), tells]).len(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::*;
 
 const ORIGIN: &str = "log.example/audit";
 
-fn signing(seed: u8) -> Signing {
+pub(super) fn signing(seed: u8) -> Signing {
     let key = SignerKey::new(ORIGIN, Algorithm::Ed25519, &[seed; 32]).unwrap();
     Signing { key, former: Vec::new(), interval: Duration::from_secs(5) }
 }
