@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod actions;
 pub(super) mod exchange;
 
 use std::collections::BTreeSet;
@@ -14,10 +15,13 @@ use plimsoll::domain::{
     Accounting, Decision, DecisionKind, EventTime, Finding, Metric, ModelKey, RejectReason, Scope, Segment,
     Sequential, SourcePartition, Task, Tenant, Verdict, Window,
 };
+use plimsoll::engine::actor::Entry;
+use plimsoll::engine::actor::entry::{Body, FORMAT, Planned};
 use plimsoll::engine::view::{ActionView, ModelView, PolicyState, PolicyView, SourceView, View};
 use plimsoll::policy::Decide;
+use plimsoll::safety::{ActionKind, Idempotency};
 use plimsoll::telemetry::catalogue::{Id, Kind};
-use plimsoll::telemetry::{self, ActionOutcome, Format, Rebalance, Sink, SinkError, Stage, Telemetry};
+use plimsoll::telemetry::{self, Format, Rebalance, Sink, SinkError, Stage, Telemetry};
 use proptest::prelude::*;
 
 /// Event time of the synthetic view's newest window end: 2026-11-22T10:00:00Z.
@@ -191,11 +195,31 @@ pub(super) fn view() -> View {
     }
 }
 
+/// What the audit log says of a rollback that is under way.
+fn submitted() -> [Entry; 2] {
+    let decision = Decision::clone(&view().decisions[0]);
+    let planned = Planned {
+        action_id: "a1".to_owned(),
+        action: "roll-back".to_owned(),
+        kind: ActionKind::Rollback,
+        deadline: END + 300_000,
+    };
+    let decided = Body::Decision { decision, omitted: 0, actions: vec![planned] };
+    let intent = Body::Intent {
+        action_id: "a1".to_owned(),
+        target: "webhook".to_owned(),
+        idempotency: Idempotency::Keyed,
+        to_version: Some("1".into()),
+        payload: serde_json::Value::Null,
+    };
+    [(0, decided), (1, intent)].map(|(seq, body)| Entry { format: FORMAT, seq, time: END, body })
+}
+
 /// A daemon's telemetry after a little of everything has happened.
 pub(super) fn telemetry() -> Telemetry {
     let telemetry = Telemetry::new("0.1.0", "abc1234");
     telemetry.declare_topics(["inference"]);
-    telemetry.declare_action("credit", "roll-back");
+    telemetry.declare_action("credit", "roll-back", ActionKind::Rollback);
     telemetry.declare_policy("credit", "fair-lending", Decide::Sequential);
     telemetry.declare_detectors("credit", "psi");
     telemetry.records_consumed(&SourcePartition::new("inference", 3), 10_000, 4_000_000);
@@ -210,7 +234,8 @@ pub(super) fn telemetry() -> Telemetry {
     telemetry.alarm(&alarm());
     telemetry.alarm(&finding(Metric::Psi, feature("income"), Some(0.3), 100));
     telemetry.sink_error(Sink::Findings, SinkError::Timeout);
-    telemetry.action_outcome("credit", "roll-back", ActionOutcome::Submitted);
+    telemetry.actions_taken_up(&[]);
+    telemetry.recorded(&submitted());
     telemetry.publish(Arc::new(view()));
     telemetry
 }
@@ -340,7 +365,7 @@ fn the_process_itself_is_shown() {
 fn a_counter_is_shown_at_zero_before_anything_happened() {
     let telemetry = Telemetry::new("0.1.0", "abc1234");
     telemetry.declare_topics(["inference"]);
-    telemetry.declare_action("credit", "roll-back");
+    telemetry.declare_action("credit", "roll-back", ActionKind::Rollback);
     let page = telemetry.page(Format::Prometheus).unwrap();
     for series in [
         r#"plimsoll_rejected_records_total{topic="inference",reason="too_large"}"#,
