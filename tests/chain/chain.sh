@@ -114,7 +114,7 @@ airflow_environment() {
     export AIRFLOW__CORE__EXECUTION_API_SERVER_URL=$AIRFLOW__API__BASE_URL/execution/
     export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=5
     # A dead scheduler is known to be dead after this; the default is 30 s, and the tests would wait for it.
-    export AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD=10
+    export AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD=15 AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC=1
     AIRFLOW__API_AUTH__JWT_SECRET=$(<"$dir/airflow/jwt")
     AIRFLOW__CORE__FERNET_KEY=$(<"$dir/airflow/fernet")
     export AIRFLOW__API_AUTH__JWT_SECRET AIRFLOW__CORE__FERNET_KEY
