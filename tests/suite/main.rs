@@ -19,6 +19,7 @@ mod files;
 mod files_profile;
 mod floors;
 mod http;
+mod kafka_chain;
 mod kafka_chaos;
 mod kafka_exchange;
 mod kafka_measure;

@@ -1,0 +1,124 @@
+//! What stands in the way at a real target, and where the action ends then. In each story the second version
+//! leaves its bounds.
+
+use serde_json::Value;
+
+use super::airflow::{self, PAUSED};
+use super::setting::{Options, Setting, Stage};
+use super::{PATIENCE, chain, web};
+use super::{env, wait_for};
+
+const RETRAIN: Options = Options {
+    actions: "[retrain]",
+    mlflow: "mlflow-plimsoll",
+    airflow: "airflow-plimsoll",
+    dag: airflow::DAG,
+    finish_within: "3m",
+    more: "",
+};
+
+fn stage(test: &str, options: &Options) -> Stage {
+    Setting::new(test, 3, options).play()
+}
+
+/// The action was suppressed by this rule, with these words about it.
+fn assert_suppressed(action: &Value, reason: &str, words: &str) {
+    let detail = action["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains(reason) || action["reason"] == reason, "{action}");
+    assert!(detail.contains(words), "{action}");
+}
+
+/// The run of the action `id` is not there, nor any other.
+fn assert_no_run(stage: &Stage, dag: &str) {
+    assert_eq!(airflow::runs(dag, &stage.setting.name), Vec::<Value>::new());
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_paused_dag_is_not_started() {
+    let stage = stage("paused", &Options { dag: PAUSED, ..RETRAIN });
+    stage.promote(2);
+    assert_suppressed(&stage.await_action("retrain", "suppressed", 60), "target_not_ready", "paused");
+    assert_no_run(&stage, PAUSED);
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_dead_scheduler_is_not_asked_for_a_run() {
+    let stage = stage("scheduler", &RETRAIN);
+    chain("kill", "airflow-scheduler");
+    let url = format!("{}/api/v2/monitor/health", env("PLIMSOLL_CHAIN_AIRFLOW"));
+    wait_for("Airflow to know of its scheduler's death", PATIENCE, || {
+        let health = web::get("GET", &url, &web::Login::Nobody, None);
+        (health["scheduler"]["status"] == "unhealthy").then_some(())
+    });
+    stage.promote(2);
+    let action = stage.await_action("retrain", "suppressed", 60);
+    chain("start", "airflow-scheduler");
+    assert_suppressed(&action, "target_not_ready", "scheduler");
+    assert_no_run(&stage, airflow::DAG);
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_run_that_a_dying_scheduler_never_begins_counts_as_failed() {
+    let stage = stage("stuck", &Options { finish_within: "20s", ..RETRAIN });
+    // Airflow calls it healthy for some seconds more.
+    stage.setting.registry.promote(2);
+    stage.serving.await_version(2);
+    chain("kill", "airflow-scheduler");
+    let action = stage.await_action("retrain", "failed", 90);
+    let runs = airflow::runs(airflow::DAG, &stage.setting.name);
+    chain("start", "airflow-scheduler");
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    assert_eq!(runs[0]["dag_run_id"], action["id"]);
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_promotion_by_a_person_in_between_stays() {
+    let stage = stage("promoted", &Options::default());
+    stage.promote(2);
+    // What serves has not read the alias again when the person moves it.
+    stage.serving.stay();
+    stage.setting.registry.promote(3);
+    assert_suppressed(&stage.await_action("roll-back", "suppressed", 60), "stale", "3");
+    assert_eq!(stage.setting.registry.serving(), Some(3), "nobody has touched it");
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_alias_that_is_not_there_is_not_made() {
+    let stage = stage("no-alias", &Options::default());
+    stage.promote(2);
+    stage.setting.registry.remove_alias();
+    assert_suppressed(&stage.await_action("roll-back", "suppressed", 60), "stale", super::mlflow::ALIAS);
+    assert_eq!(stage.setting.registry.serving(), None);
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_user_who_may_only_read_the_registry_fails_with_403() {
+    let stage = stage("reader", &Options { mlflow: "mlflow-reader", ..Options::default() });
+    stage.promote(2);
+    let action = stage.await_action("roll-back", "failed", 60);
+    assert!(action["detail"].as_str().unwrap().contains("403"), "{action}");
+    assert_eq!(stage.setting.registry.serving(), Some(2), "nothing was changed");
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_user_who_may_only_view_dags_fails_with_403() {
+    let stage = stage("viewer", &Options { airflow: "airflow-viewer", ..RETRAIN });
+    stage.promote(2);
+    let action = stage.await_action("retrain", "failed", 60);
+    assert!(action["detail"].as_str().unwrap().contains("403"), "{action}");
+    assert_no_run(&stage, airflow::DAG);
+    stage.done();
+}

@@ -1,0 +1,215 @@
+//! What one story is played in: a registered model, an input topic, a reference profile and a configuration,
+//! all with a name of their own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plimsoll::action::webhook::Secret;
+use serde_json::Value;
+
+use super::daemon::{Daemon, plimsoll};
+use super::mlflow::{ALIAS, Registry};
+use super::planted::secret_file;
+use super::serving::{PARTITIONS, Serving, record};
+use super::{PATIENCE, airflow, env, topics, wait_for, wall};
+use crate::support::Stream;
+
+/// Rows of the reference.
+const REFERENCE: i64 = 20_000;
+
+/// What differs from story to story.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// What the policy asks for.
+    pub(super) actions: &'static str,
+    /// The file of the password with which MLflow is asked, whose user is the second part of its name.
+    pub(super) mlflow: &'static str,
+    /// Likewise for Airflow.
+    pub(super) airflow: &'static str,
+    /// The DAG.
+    pub(super) dag: &'static str,
+    /// How long a run may take.
+    pub(super) finish_within: &'static str,
+    /// Lines at the top level.
+    pub(super) more: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            actions: "[roll-back]",
+            mlflow: "mlflow-plimsoll",
+            airflow: "airflow-plimsoll",
+            dag: airflow::DAG,
+            finish_within: "3m",
+            more: "",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) folder: PathBuf,
+    /// Of the model, the topic and the group.
+    pub(super) name: String,
+    config: PathBuf,
+    pub(super) registry: Registry,
+}
+
+/// The parts of a story that run, and what they run in.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) setting: Setting,
+    pub(super) serving: Serving,
+    pub(super) daemon: Daemon,
+}
+
+impl Setting {
+    /// A model of `versions` versions, the first of which serves. The folder stays where the test fails.
+    pub(super) fn new(test: &str, versions: u32, options: &Options) -> Self {
+        let name = format!("chain-{test}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let registry = Registry::new(&name, versions);
+        registry.promote(1);
+        topics::make(&name, PARTITIONS);
+        let setting = Self { config: folder.join("plimsoll.yaml"), folder, name, registry };
+        setting.freeze_reference();
+        std::fs::write(&setting.config, setting.text("profile: profile.json", options)).unwrap();
+        setting
+    }
+
+    /// Everything runs, and the first version has become one that is good to go back to.
+    pub(super) fn play(self) -> Stage {
+        let serving = Serving::start(&self.registry, &self.name);
+        let daemon = Daemon::start(&self.config);
+        wait_for("the first version to be good", PATIENCE, || {
+            (daemon.standing("v1")? == "good").then_some(())
+        });
+        Stage { setting: self, serving, daemon }
+    }
+
+    /// What is committed in the audit log.
+    pub(super) fn audit(&self) -> Vec<Value> {
+        let mut entries = Vec::new();
+        topics::read(&format!("{}.audit", self.name), "read_committed", |message| {
+            entries.push(serde_json::from_slice(rdkafka::Message::payload(message).unwrap()).unwrap());
+        });
+        entries
+    }
+
+    fn freeze_reference(&self) {
+        let (rows, config) = (self.folder.join("reference.ndjson"), self.folder.join("reference.yaml"));
+        let (mut random, first) = (Stream(11), wall() - REFERENCE);
+        let lines = (0..REFERENCE).map(|row| record(&self.name, 1, first + row, &mut random) + "\n");
+        std::fs::write(&rows, lines.collect::<String>()).unwrap();
+        std::fs::write(&config, self.text("", &Options::default())).unwrap();
+        let mut profile = plimsoll();
+        profile.args(["profile", "--model", &self.name, "--config"]).arg(&config).arg("--input").arg(&rows);
+        let ran = profile.arg("--output").arg(self.folder.join("profile.json")).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+
+    fn text(&self, profile: &str, options: &Options) -> String {
+        let Self { name, .. } = self;
+        let Options { actions, mlflow, airflow, dag, finish_within, more } = options;
+        let brokers = env("PLIMSOLL_TEST_KAFKA");
+        let [registry, scheduler, alertmanager, webhook] =
+            ["MLFLOW", "AIRFLOW", "ALERTMANAGER", "WEBHOOK"].map(|it| env(&format!("PLIMSOLL_CHAIN_{it}")));
+        let user = |file: &str| file.split_once('-').unwrap().1.to_owned();
+        let (registrar, starter) = (user(mlflow), user(airflow));
+        let [mlflow, airflow, key] = [*mlflow, *airflow, "webhook"].map(|it| secret_file(it).display().to_string());
+        // One of the passwords comes from the environment, the others from files.
+        let mlflow = if mlflow.ends_with("mlflow-plimsoll") {
+            "env: CHAIN_MLFLOW_PASSWORD".to_owned()
+        } else {
+            format!("file: {mlflow}")
+        };
+        Secret::new(&std::fs::read_to_string(&key).unwrap()).expect("a key as Standard Webhooks wants it");
+        format!(
+            r#"
+kafka:
+  brokers: "{brokers}"
+  group: {name}
+  commit_interval: 200ms
+  exchange: {{prefix: {name}, partitions: 2}}
+  dead_letter_topic: {name}.dead-letter
+  findings_topic: {name}.findings
+topics:
+  - {{name: {name}, model: /model, allowed_lateness: 500ms, idle_after: 2s}}
+models:
+  - name: {name}
+    topics: [{name}]
+    task: binary
+    version: /version
+    time: {{from: /ts, unit: ms}}
+    prediction: {{from: /prediction, positive: approved}}
+    score: /score
+    groups:
+      - {{name: sex, from: /sex, values: [F, M]}}
+    live: {{versions: 50, starts: 4}}
+    pane: 1s
+    {profile}
+    checks:
+      - {{name: score-drift, metric: psi, of: score, window: 5s, slide: 1s, bound: "<= 0.2", min_samples: 200, tolerance: 0.02}}
+      - {{name: approval-ratio, metric: selection_rate_ratio, groups: [sex], window: 5s, slide: 1s, bound: ">= 0.7", confidence: 0.95}}
+policies:
+  - name: trusted
+    model: {name}
+    checks: [score-drift, approval-ratio]
+    clear: {{windows: 3}}
+    qualify: {{windows: 3, for: 5s, samples: 1000}}
+    verify: {{within: 60s, traffic: 0.95, samples: 500}}
+    mode: auto
+    actions: {actions}
+actions:
+  - name: roll-back
+    kind: rollback
+    target: mlflow
+    mlflow: {{url: "{registry}", username: {registrar}, password: {{{mlflow}}}, alias: {ALIAS}, version_prefix: v}}
+  - name: retrain
+    kind: retrain
+    target: airflow
+    airflow:
+      url: "{scheduler}"
+      username: {starter}
+      password: {{file: {airflow}}}
+      dag: {dag}
+      conf: {{model: "{{model}}", because_of: "{{version}}", decision: "{{decision}}"}}
+    finish_within: {finish_within}
+  - name: tell
+    kind: notify
+    target: alertmanager
+    alertmanager: {{url: "{alertmanager}"}}
+  - name: hook
+    kind: notify
+    target: webhook
+    webhook: {{url: "{webhook}/hooks/rollback", secret: {{file: {key}}}}}
+audit: {{store: kafka, topic: {name}.audit}}
+http: {{listen: 127.0.0.1:0}}
+{more}
+"#
+        )
+    }
+}
+
+impl Stage {
+    /// A person makes a version serve, and it does.
+    pub(super) fn promote(&self, version: u32) {
+        self.setting.registry.promote(version);
+        self.serving.await_version(version);
+    }
+
+    /// What became of an action, once it is in this state.
+    pub(super) fn await_action(&self, name: &str, state: &str, seconds: u64) -> Value {
+        self.daemon.await_action(name, state, Duration::from_secs(seconds))
+    }
+
+    /// Stops everything and removes the folder of a story that went well.
+    pub(super) fn done(self) {
+        let Self { setting, serving, daemon } = self;
+        drop(serving);
+        daemon.terminate();
+        std::fs::remove_dir_all(setting.folder).unwrap();
+    }
+}
