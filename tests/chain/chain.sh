@@ -40,15 +40,15 @@ port() { # name
 secret() { cat "$dir/secrets/$1"; }
 
 # Readable as what they are wherever they turn up; MLflow asks for at least 12 characters.
-draw_secrets() {
+draw_secrets() (
     [[ ! -e $dir/secrets/webhook ]] || return 0
-    (umask 077 && mkdir -p "$dir/secrets")
-    local name
+    umask 077
+    mkdir -p "$dir/secrets"
     for name in mlflow-admin mlflow-plimsoll mlflow-reader airflow-plimsoll airflow-viewer; do
         printf 'planted-%s-%s' "$name" "$(openssl rand -hex 16)" >"$dir/secrets/$name"
     done
     printf 'whsec_%s' "$(openssl rand -base64 32)" >"$dir/secrets/webhook"
-}
+)
 
 # Starts a server on its port and waits for it; with another port where a stranger took this one first.
 serve() { # name seconds start probe

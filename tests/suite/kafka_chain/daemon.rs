@@ -107,8 +107,8 @@ impl Daemon {
     /// What stands in the ledger about a version: `candidate`, `good` or `condemned`.
     pub(super) fn standing(&self, version: &str) -> Option<String> {
         let page: Value = serde_json::from_str(&self.get("/api/v1/safety")?).ok()?;
-        let versions = page["versions"].as_array()?.iter();
-        let found = versions.filter(|known| known["version"] == version).next()?;
+        let mut versions = page["versions"].as_array()?.iter();
+        let found = versions.find(|known| known["version"] == version)?;
         found["standing"].as_str().map(str::to_owned)
     }
 

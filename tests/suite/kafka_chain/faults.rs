@@ -10,8 +10,8 @@ use super::{env, wait_for};
 
 const RETRAIN: Options = Options {
     actions: "[retrain]",
-    mlflow: "mlflow-plimsoll",
-    airflow: "airflow-plimsoll",
+    mlflow: ("plimsoll", "mlflow-plimsoll"),
+    airflow: ("plimsoll", "airflow-plimsoll"),
     dag: airflow::DAG,
     finish_within: "3m",
     more: "",
@@ -66,8 +66,7 @@ fn real_dead_scheduler_is_not_asked_for_a_run() {
 fn real_run_that_a_dying_scheduler_never_begins_counts_as_failed() {
     let stage = stage("stuck", &Options { finish_within: "20s", ..RETRAIN });
     // Airflow calls it healthy for some seconds more.
-    stage.setting.registry.promote(2);
-    stage.serving.await_version(2);
+    stage.promote(2);
     chain("kill", "airflow-scheduler");
     let action = stage.await_action("retrain", "failed", 90);
     let runs = airflow::runs(airflow::DAG, &stage.setting.name);
@@ -104,7 +103,7 @@ fn real_alias_that_is_not_there_is_not_made() {
 #[test]
 #[ignore = "needs real servers: tests/chain/run.sh"]
 fn real_user_who_may_only_read_the_registry_fails_with_403() {
-    let stage = stage("reader", &Options { mlflow: "mlflow-reader", ..Options::default() });
+    let stage = stage("reader", &Options { mlflow: ("reader", "mlflow-reader"), ..Options::default() });
     stage.promote(2);
     let action = stage.await_action("roll-back", "failed", 60);
     assert!(action["detail"].as_str().unwrap().contains("403"), "{action}");
@@ -115,10 +114,21 @@ fn real_user_who_may_only_read_the_registry_fails_with_403() {
 #[test]
 #[ignore = "needs real servers: tests/chain/run.sh"]
 fn real_user_who_may_only_view_dags_fails_with_403() {
-    let stage = stage("viewer", &Options { airflow: "airflow-viewer", ..RETRAIN });
+    let stage = stage("viewer", &Options { airflow: ("viewer", "airflow-viewer"), ..RETRAIN });
     stage.promote(2);
     let action = stage.await_action("retrain", "failed", 60);
     assert!(action["detail"].as_str().unwrap().contains("403"), "{action}");
+    assert_no_run(&stage, airflow::DAG);
+    stage.done();
+}
+
+#[test]
+#[ignore = "needs real servers: tests/chain/run.sh"]
+fn real_wrong_password_fails_with_401() {
+    let stage = stage("password", &Options { airflow: ("plimsoll", "airflow-viewer"), ..RETRAIN });
+    stage.promote(2);
+    let action = stage.await_action("retrain", "failed", 60);
+    assert!(action["detail"].as_str().unwrap().contains("401"), "{action}");
     assert_no_run(&stage, airflow::DAG);
     stage.done();
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::setting::{Options, Setting};
 use super::serving::POLL;
+use super::setting::{Options, Setting};
 
 /// Nothing but the chain itself is to hold an incident up.
 const UNLIMITED: &str = "safety:

@@ -26,8 +26,7 @@ impl Registry {
     /// Registers `model` with so many versions, which `plimsoll` may edit and everybody may read.
     pub(super) fn new(model: &str, versions: u32) -> Self {
         let url = env("PLIMSOLL_CHAIN_MLFLOW");
-        let mut registry =
-            Self { url, model: model.to_owned(), source: String::new(), run: String::new() };
+        let mut registry = Self { url, model: model.to_owned(), source: String::new(), run: String::new() };
         registry.admin("2.0/mlflow/registered-models/create", &json!({"name": model}));
         let made = registry.admin("2.0/mlflow/runs/create", &json!({"experiment_id": "0"}));
         registry.run = made["run"]["info"]["run_id"].as_str().unwrap().to_owned();

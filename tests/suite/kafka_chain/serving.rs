@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::mlflow::Registry;
 use super::topics::client;
-use super::{PATIENCE, wall, wait_for};
+use super::{PATIENCE, wait_for, wall};
 use crate::support::Stream;
 
 /// How often it looks which version serves.
@@ -110,13 +110,7 @@ impl Drop for Serving {
     }
 }
 
-fn log(
-    model: &str,
-    topic: &str,
-    stop: &AtomicBool,
-    version: &AtomicU32,
-    first: &Mutex<BTreeMap<u32, i64>>,
-) {
+fn log(model: &str, topic: &str, stop: &AtomicBool, version: &AtomicU32, first: &Mutex<BTreeMap<u32, i64>>) {
     let mut config = client();
     config.set("linger.ms", "5").set("enable.idempotence", "true");
     let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = config.create().unwrap();

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plimsoll::action::webhook::Secret;
 use serde_json::Value;
 
 use super::daemon::{Daemon, plimsoll};
@@ -22,10 +21,10 @@ const REFERENCE: i64 = 20_000;
 pub(super) struct Options {
     /// What the policy asks for.
     pub(super) actions: &'static str,
-    /// The file of the password with which MLflow is asked, whose user is the second part of its name.
-    pub(super) mlflow: &'static str,
-    /// Likewise for Airflow.
-    pub(super) airflow: &'static str,
+    /// MLflow's user, and the file of the password that it gives.
+    pub(super) mlflow: (&'static str, &'static str),
+    /// Airflow's.
+    pub(super) airflow: (&'static str, &'static str),
     /// The DAG.
     pub(super) dag: &'static str,
     /// How long a run may take.
@@ -38,8 +37,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             actions: "[roll-back]",
-            mlflow: "mlflow-plimsoll",
-            airflow: "airflow-plimsoll",
+            mlflow: ("plimsoll", "mlflow-plimsoll"),
+            airflow: ("plimsoll", "airflow-plimsoll"),
             dag: airflow::DAG,
             finish_within: "3m",
             more: "",
@@ -103,7 +102,9 @@ impl Setting {
         let (mut random, first) = (Stream(11), wall() - REFERENCE);
         let lines = (0..REFERENCE).map(|row| record(&self.name, 1, first + row, &mut random) + "\n");
         std::fs::write(&rows, lines.collect::<String>()).unwrap();
-        std::fs::write(&config, self.text("", &Options::default())).unwrap();
+        let all = self.text("", &Options::default());
+        // Checks against a profile have to wait for it.
+        std::fs::write(&config, all.split_once("    checks:").unwrap().0).unwrap();
         let mut profile = plimsoll();
         profile.args(["profile", "--model", &self.name, "--config"]).arg(&config).arg("--input").arg(&rows);
         let ran = profile.arg("--output").arg(self.folder.join("profile.json")).output().unwrap();
@@ -112,20 +113,18 @@ impl Setting {
 
     fn text(&self, profile: &str, options: &Options) -> String {
         let Self { name, .. } = self;
-        let Options { actions, mlflow, airflow, dag, finish_within, more } = options;
+        let Options { actions, dag, finish_within, more, .. } = options;
+        let ((registrar, mlflow), (starter, airflow)) = (options.mlflow, options.airflow);
         let brokers = env("PLIMSOLL_TEST_KAFKA");
         let [registry, scheduler, alertmanager, webhook] =
             ["MLFLOW", "AIRFLOW", "ALERTMANAGER", "WEBHOOK"].map(|it| env(&format!("PLIMSOLL_CHAIN_{it}")));
-        let user = |file: &str| file.split_once('-').unwrap().1.to_owned();
-        let (registrar, starter) = (user(mlflow), user(airflow));
-        let [mlflow, airflow, key] = [*mlflow, *airflow, "webhook"].map(|it| secret_file(it).display().to_string());
+        let [airflow, key] = [airflow, "webhook"].map(|it| secret_file(it).display().to_string());
         // One of the passwords comes from the environment, the others from files.
-        let mlflow = if mlflow.ends_with("mlflow-plimsoll") {
+        let mlflow = if mlflow == "mlflow-plimsoll" {
             "env: CHAIN_MLFLOW_PASSWORD".to_owned()
         } else {
-            format!("file: {mlflow}")
+            format!("file: {}", secret_file(mlflow).display())
         };
-        Secret::new(&std::fs::read_to_string(&key).unwrap()).expect("a key as Standard Webhooks wants it");
         format!(
             r#"
 kafka:

@@ -50,7 +50,8 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
 
     // One notification of each kind, however often it was sent.
     let hook = stage.await_action("hook", "applied", 30);
-    let calls: Vec<Value> = kept("rollback.ndjson").into_iter().filter(|call| call["id"] == hook["id"]).collect();
+    let calls: Vec<Value> =
+        kept("rollback.ndjson").into_iter().filter(|call| call["id"] == hook["id"]).collect();
     assert_eq!(calls.len(), 1, "{calls:?}");
     assert_eq!(calls[0]["verified"], true, "{calls:?}");
     stage.await_action("tell", "applied", 30);
