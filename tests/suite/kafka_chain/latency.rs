@@ -53,14 +53,14 @@ fn measured_time_from_the_first_bad_record_to_the_applied_rollback() {
     let audit = stage.setting.audit();
     let (mut from_record, mut from_decision, mut to_recovery) = (Vec::new(), Vec::new(), Vec::new());
     for (began, action) in &done {
-        let state = |state: &'static str| {
-            time_of(&audit, |entry| entry["action_id"] == action["id"] && entry["outcome"]["state"] == state)
-        };
-        let applied = state("applied");
+        let of = |entry: &Value, kind: &str| entry["kind"] == kind && entry["action_id"] == action["id"];
+        let applied = time_of(&audit, |entry| of(entry, "outcome"));
         from_record.push(applied - began);
-        let decided = time_of(&audit, |entry| entry["decision"]["id"] == action["decision"]);
+        let decided = time_of(&audit, |entry| {
+            entry["kind"] == "decision" && entry["decision"]["id"] == action["decision"]
+        });
         from_decision.push(applied - decided);
-        to_recovery.push(state("recovered") - applied);
+        to_recovery.push(time_of(&audit, |entry| of(entry, "verified")) - applied);
     }
     println!("chain|| seconds | incidents | p50 | p99 | max |");
     println!("chain||---|---|---|---|---|");

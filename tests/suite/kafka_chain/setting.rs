@@ -97,6 +97,14 @@ impl Setting {
         entries
     }
 
+    /// The end that the audit log has of an action.
+    pub(super) fn outcome(&self, action: &Value) -> Value {
+        let audit = self.audit();
+        let is = |entry: &&Value| entry["kind"] == "outcome" && entry["action_id"] == action["id"];
+        audit.iter().find(is).unwrap_or_else(|| panic!("no outcome of {action}: {audit:#?}"))["outcome"]
+            .clone()
+    }
+
     fn freeze_reference(&self) {
         let (rows, config) = (self.folder.join("reference.ndjson"), self.folder.join("reference.yaml"));
         let (mut random, first) = (Stream(11), wall() - REFERENCE);
@@ -150,7 +158,7 @@ models:
     pane: 1s
     {profile}
     checks:
-      - {{name: score-drift, metric: psi, of: score, window: 5s, slide: 1s, bound: "<= 0.2", min_samples: 200, tolerance: 0.02}}
+      - {{name: score-drift, metric: psi, of: score, window: 5s, slide: 1s, bound: "<= 0.2", min_samples: 200, tolerance: 0.05}}
       - {{name: approval-ratio, metric: selection_rate_ratio, groups: [sex], window: 5s, slide: 1s, bound: ">= 0.7", confidence: 0.95}}
 policies:
   - name: trusted

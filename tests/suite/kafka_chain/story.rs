@@ -60,20 +60,23 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
     assert_eq!(notified(&model, "firing"), 1);
 
     let audit = stage.setting.audit();
-    for action in [&rolled_back, &retrained] {
-        let mine = |entry: &Value, kind: &str| entry["action_id"] == action["id"] && entry["kind"] == kind;
-        let sealed = position(&audit, "seal", |entry| mine(entry, "seal"));
-        let intent = position(&audit, "intent", |entry| mine(entry, "intent"));
-        let outcome = position(&audit, "outcome", |entry| {
-            mine(entry, "outcome") && entry["outcome"]["state"] == "applied"
+    let of = |entry: &Value, kind: &str, action: &Value| {
+        entry["kind"] == kind && entry["action_id"] == action["id"]
+    };
+    for action in [&rolled_back, &retrained, &hook] {
+        let sealed = position(&audit, "evidence", |entry| {
+            let stands = entry["action_ids"].as_array().is_some_and(|ids| ids.contains(&action["id"]));
+            entry["kind"] == "evidence" && stands
         });
-        assert!(sealed < intent && intent < outcome, "{sealed} {intent} {outcome}: {audit:#?}");
+        let intended = position(&audit, "intent", |entry| of(entry, "intent", action));
+        let done = position(&audit, "outcome", |entry| {
+            of(entry, "outcome", action) && entry["outcome"]["state"] == "applied"
+        });
+        assert!(sealed < intended && intended < done, "{sealed} {intended} {done}: {audit:#?}");
     }
-    let applied = position(&audit, "rollback", |entry| {
-        entry["action_id"] == rolled_back["id"] && entry["outcome"]["state"] == "applied"
-    });
+    let applied = position(&audit, "rollback", |entry| of(entry, "outcome", &rolled_back));
     let recovered = position(&audit, "recovery", |entry| {
-        entry["action_id"] == rolled_back["id"] && entry["outcome"]["state"] == "recovered"
+        of(entry, "verified", &rolled_back) && entry["result"] == "recovered"
     });
     assert!(applied < recovered);
 
