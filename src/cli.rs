@@ -2,6 +2,7 @@
 //! evidence that does not agree with itself, 64 bad configuration or bad arguments.
 
 mod args;
+mod people;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -108,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             inspect::inspect(&load(&config.config)?, &options, &mut out, &mut remarks)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::People(command) => people::run(command),
         Command::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             print(&schema).context("cannot write the schema")?;

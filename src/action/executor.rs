@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use crate::engine::actor::{Call, CallFinished};
-use crate::safety::Reply;
+use crate::safety::{Reply, Step};
 
 use super::{Clock, Lease, Target};
 
@@ -109,7 +109,14 @@ async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> Reply
             "the ownership of the actions was not certain any more when the call was to begin".to_owned();
         return Reply::Retry { why, doubt: false, retry_after: None };
     }
-    let attempt = AssertUnwindSafe(target.submit(call)).catch_unwind();
+    let asked = match &call.step {
+        Step::Preflight => target.preflight(call),
+        Step::Submit => target.submit(call),
+        Step::Find => target.find(call),
+        Step::Poll { reference } => target.poll(call, reference),
+        Step::Cancel { reference } => target.cancel(call, reference),
+    };
+    let attempt = AssertUnwindSafe(asked).catch_unwind();
     let why = match tokio::time::timeout(Duration::from_millis(left), attempt).await {
         Ok(Ok(reply)) => return reply,
         Ok(Err(_)) => "the adapter of the target panicked",
@@ -119,19 +126,20 @@ async fn run(target: &dyn Target, call: &Call, now: i64, lease: &Lease) -> Reply
 }
 
 fn log(call: &Call, reply: &Reply) {
-    let Call { action_id, action, attempt, .. } = call;
+    let Call { action_id, action, attempt, step, .. } = call;
+    let step = step.name();
     match reply {
         Reply::Accepted { detail, .. } => {
-            tracing::info!(action_id, action, attempt, detail, "the target took the action");
+            tracing::info!(action_id, action, attempt, step, detail, "the target took the action");
         }
-        Reply::Succeeded { detail } => tracing::info!(action_id, action, attempt, detail, "done"),
-        Reply::Clear | Reply::Absent => tracing::debug!(action_id, action, attempt, "{reply:?}"),
-        Reply::Running { detail } => tracing::debug!(action_id, action, attempt, detail, "under way"),
+        Reply::Succeeded { detail } => tracing::info!(action_id, action, attempt, step, detail, "done"),
+        Reply::Clear | Reply::Absent => tracing::debug!(action_id, action, attempt, step, "{reply:?}"),
+        Reply::Running { detail } => tracing::debug!(action_id, action, attempt, step, detail, "under way"),
         Reply::Rejected { why } | Reply::Failed { why } | Reply::Barred { why, .. } => {
-            tracing::error!(action_id, action, attempt, why, "the target refused the action");
+            tracing::error!(action_id, action, attempt, step, why, "the target refused");
         }
         Reply::Retry { why, doubt, .. } => {
-            tracing::warn!(action_id, action, attempt, why, doubt, "an attempt at an action failed");
+            tracing::warn!(action_id, action, attempt, step, why, doubt, "a call to a target failed");
         }
     }
 }

@@ -4,9 +4,26 @@
 //! another is a matter of the rules (`safety`), so that it can be tested without a network and is
 //! the same for every target.
 
+pub mod airflow;
+pub mod alertmanager;
+pub mod argo_rollouts;
+pub mod argo_workflows;
+pub mod credential;
 mod dry_run;
 mod executor;
+pub mod github;
+pub mod gitlab;
+pub mod http;
+pub mod jenkins;
+pub mod kafka_command;
+pub mod kserve;
+mod kubernetes;
 pub mod lease;
+pub mod mlflow;
+pub mod pagerduty;
+pub mod parameters;
+pub mod request;
+pub mod slack;
 pub mod webhook;
 
 use std::fmt;
@@ -17,9 +34,22 @@ use futures::future::BoxFuture;
 use crate::engine::actor::Call;
 use crate::safety::{Abilities, Idempotency, Reply};
 
+pub use airflow::Airflow;
+pub use alertmanager::Alertmanager;
+pub use argo_rollouts::ArgoRollouts;
+pub use argo_workflows::ArgoWorkflows;
+pub use credential::Credential;
 pub use dry_run::DryRun;
 pub use executor::Executor;
+pub use github::Github;
+pub use gitlab::Gitlab;
+pub use jenkins::Jenkins;
+pub use kafka_command::KafkaCommand;
+pub use kserve::Kserve;
 pub use lease::Lease;
+pub use mlflow::Mlflow;
+pub use pagerduty::Pagerduty;
+pub use slack::Slack;
 pub use webhook::Webhook;
 
 /// The wall clock: milliseconds since the epoch.

@@ -1,5 +1,6 @@
 //! Accepts connections, but only so many, and none that neither sends nor takes anything: a client
-//! that hangs must not use up the daemon's file descriptors.
+//! that hangs must not use up the daemon's file descriptors. Under TLS the handshake is part of the first
+//! read, so that nobody waits for a client that does not shake hands.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+use tokio_openssl::SslStream;
+
+use super::tls::Tls;
 
 /// Connections at a time; further ones wait in the system's queue.
 const CONNECTIONS: usize = 64;
@@ -25,19 +29,15 @@ pub(super) struct Limited {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     idle: Duration,
+    tls: Option<Tls>,
 }
 
 impl Limited {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS)), idle: IDLE }
+    pub(super) fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, permits: Arc::new(Semaphore::new(CONNECTIONS)), idle: IDLE, tls }
     }
-}
 
-impl axum::serve::Listener for Limited {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+    async fn accept_one(&mut self) -> (Connection, SocketAddr) {
         let permit = loop {
             // The semaphore is never closed; were it ever, waiting is the safe answer.
             match Arc::clone(&self.permits).acquire_owned().await {
@@ -55,9 +55,68 @@ impl axum::serve::Listener for Limited {
         };
         (connection, address)
     }
+}
+
+impl axum::serve::Listener for Limited {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (connection, address) = self.accept_one().await;
+            let Some(tls) = &self.tls else { return (Stream::Plain(connection), address) };
+            match tls.begin().and_then(|ssl| SslStream::new(ssl, connection)) {
+                Ok(stream) => return (Stream::Tls(Box::new(stream)), address),
+                Err(error) => tracing::error!(%error, "a connection cannot be given TLS"),
+            }
+        }
+    }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.listener.local_addr()
+    }
+}
+
+/// A connection with or without TLS.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(Connection),
+    Tls(Box<SslStream<Connection>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
 
@@ -120,7 +179,7 @@ mod tests {
     use super::*;
 
     fn limited(listener: TcpListener, connections: usize, idle: Duration) -> Limited {
-        Limited { listener, permits: Arc::new(Semaphore::new(connections)), idle }
+        Limited { listener, permits: Arc::new(Semaphore::new(connections)), idle, tls: None }
     }
 
     #[tokio::test]

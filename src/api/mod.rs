@@ -1,28 +1,35 @@
-//! The HTTP interface: metrics, health, a read-only JSON API and a status page. It reads the
-//! published view and counters and can change nothing, so a request can never hold up or steer
-//! the engine. It listens on loopback unless the configuration says otherwise.
+//! The HTTP interface: metrics, health, a JSON API, gates for deployment tools and a status page. It reads
+//! the published view and counters, so a request can never hold up or steer the engine. Two things can be
+//! asked for: to read the configuration again, and, with a token, what people order; both are handed
+//! on and decided elsewhere. It listens on loopback unless the configuration says otherwise.
 
+pub mod access;
 pub mod client;
+pub mod commands;
 mod error;
 mod filter;
+mod gates;
 mod listener;
 mod readiness;
 mod reload;
 mod router;
 mod status_page;
+pub mod tls;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Extension;
 use serde::{Deserialize, Serialize};
 
 use crate::telemetry::Telemetry;
 
+pub use access::{Access, Anonymous};
+pub use commands::Commands;
 pub use readiness::{Readiness, Reason};
 pub use reload::{Handler, Reload, ReloadAnswer};
-pub use router::router;
+pub use tls::Tls;
 
 /// How long open requests may take after the shutdown began.
 const GRACE: Duration = Duration::from_secs(1);
@@ -31,8 +38,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address and port; port 0 lets the system choose one. An address that is not loopback shows
-    /// models, groups and findings to whoever reaches it: there is no log-in.
+    /// Address and port; port 0 lets the system choose one.
     pub listen: SocketAddr,
 }
 
@@ -66,6 +72,49 @@ pub fn bind(config: &Config) -> Result<TcpListener, Error> {
     TcpListener::bind(config.listen).map_err(|source| Error::Listen { listen: config.listen, source })
 }
 
+/// Wall time, milliseconds since the epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What is served beside the published view. By default nothing can be ordered and everybody may read.
+#[derive(Clone)]
+pub struct Services {
+    /// Who may see and order what.
+    pub access: Access,
+    /// TLS; none: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Where the configuration is read again.
+    pub reload: Reload,
+    /// Where people's orders go.
+    pub commands: Commands,
+    /// What orders are dated by, and verdicts grow old by.
+    pub clock: Clock,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        // A clock before 1970 is none.
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        Self {
+            access: Access::default(),
+            tls: None,
+            reload: Reload::default(),
+            commands: Commands::default(),
+            clock: Arc::new(now),
+        }
+    }
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services")
+            .field("access", &self.access)
+            .field("tls", &self.tls)
+            .field("reload", &self.reload)
+            .field("commands", &self.commands)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Serves until `shutdown` ends, then lets open requests end for at most a second.
 ///
 /// # Errors
@@ -76,10 +125,10 @@ pub async fn serve(
     readiness: Readiness,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    serve_with(listener, telemetry, readiness, Reload::default(), shutdown).await
+    serve_with(listener, telemetry, readiness, Services::default(), shutdown).await
 }
 
-/// The same, where the configuration can be read again.
+/// The same with what can be asked for beside the view.
 ///
 /// # Errors
 /// If the listening socket cannot be used.
@@ -87,23 +136,25 @@ pub async fn serve_with(
     listener: TcpListener,
     telemetry: Telemetry,
     readiness: Readiness,
-    reload: Reload,
+    services: Services,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     listener.set_nonblocking(true).map_err(Error::Serve)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Serve)?;
     let address = listener.local_addr().map_err(Error::Serve)?;
-    tracing::info!(%address, "HTTP interface is listening");
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the HTTP interface has no log-in and listens beyond loopback");
+    let (loopback, tls) = (address.ip().is_loopback(), services.tls.clone());
+    tracing::info!(%address, tls = tls.is_some(), tokens = services.access.tokens.len(), "HTTP interface is listening");
+    if !loopback && services.access.anonymous == Anonymous::Read {
+        tracing::warn!(%address, "the HTTP interface listens beyond loopback and shows everything to everybody");
     }
-    let router = router(telemetry, readiness, address.ip().is_loopback()).layer(Extension(reload));
+    let router = router::router(telemetry, readiness, services, loopback);
     let (ending, mut ended) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener::Limited::new(listener), router).with_graceful_shutdown(async move {
-        shutdown.await;
-        // Nobody listens any more only where the server itself has ended.
-        let _ = ending.send(true);
-    });
+    let server =
+        axum::serve(listener::Limited::new(listener, tls), router).with_graceful_shutdown(async move {
+            shutdown.await;
+            // Nobody listens any more only where the server itself has ended.
+            let _ = ending.send(true);
+        });
     tokio::select! {
         result = server.into_future() => result.map_err(Error::Serve),
         () = async {

@@ -1,5 +1,6 @@
-//! `POST /-/reload`: the configuration file is read again, as SIGHUP asks for it. The one request that
-//! changes anything, so it is taken on loopback only, and from no web page.
+//! `POST /-/reload`: the configuration file is read again, as SIGHUP asks for it. The request that
+//! changes how plimsoll judges, so it is taken on loopback only, and from no web page; and where not
+//! everybody may read, from holders of an operator's token only.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
+use super::access::Caller;
 use crate::domain::EventTime;
+use crate::safety::Role;
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,19 +106,32 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({ "code": code, "message": message }))).into_response()
 }
 
-/// Whether requests may change something: decided by the address that is listened on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loopback(pub(super) bool);
+/// Who may.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowed {
+    /// Whether the address that is listened on is loopback.
+    pub(super) loopback: bool,
+    /// Whether no token is needed.
+    pub(super) anybody: bool,
+}
 
 pub(super) async fn reload(request: Request) -> Response {
-    let loopback = request.extensions().get::<Loopback>().is_some_and(|it| it.0);
-    if !loopback {
-        let message = "reloading is for loopback addresses only, as there is no log-in: send SIGHUP instead";
+    let allowed = request.extensions().get::<Allowed>().copied().unwrap_or_default();
+    if !allowed.loopback {
+        let message = "reloading is for loopback addresses only: send SIGHUP instead";
         return refuse(StatusCode::FORBIDDEN, "not_loopback", message);
     }
     // Browsers name the page that a POST comes from; programs do not.
     if request.headers().contains_key(header::ORIGIN) {
         return refuse(StatusCode::FORBIDDEN, "from_a_page", "no web page may reload the configuration");
+    }
+    let operator = matches!(
+        request.extensions().get::<Caller>(),
+        Some(Caller::Holder { role, .. }) if *role >= Role::Operator
+    );
+    if !allowed.anybody && !operator {
+        let message = "reloading needs the role operator where not everybody may read";
+        return refuse(StatusCode::FORBIDDEN, "role_too_low", message);
     }
     let handler = request.extensions().get::<Reload>().cloned().unwrap_or_default();
     match tokio::task::spawn_blocking(move || handler.call()).await {
@@ -137,12 +153,17 @@ mod tests {
 
     use super::*;
 
-    async fn asked(answer: ReloadAnswer, loopback: bool, origin: bool) -> StatusCode {
+    async fn asked(answer: ReloadAnswer, loopback: bool, anybody: bool, origin: bool) -> StatusCode {
+        by(answer, Allowed { loopback, anybody }, origin, Caller::Anonymous).await
+    }
+
+    async fn by(answer: ReloadAnswer, allowed: Allowed, origin: bool, caller: Caller) -> StatusCode {
         let reloads = Reload::default();
         reloads.serve(Arc::new(move || answer.clone()));
         let mut request = Request::new(Body::empty());
         request.extensions_mut().insert(reloads);
-        request.extensions_mut().insert(Loopback(loopback));
+        request.extensions_mut().insert(allowed);
+        request.extensions_mut().insert(caller);
         if origin {
             request.headers_mut().insert(header::ORIGIN, "https://example.org".parse().unwrap());
         }
@@ -152,12 +173,31 @@ mod tests {
     #[tokio::test]
     async fn the_answer_says_whether_the_file_is_wrong_or_needs_a_restart() {
         let published = ReloadAnswer::Published { generation: 2, hash: "ab".into(), effective_from: None };
-        assert_eq!(asked(published.clone(), true, false).await, StatusCode::OK);
+        assert_eq!(asked(published.clone(), true, true, false).await, StatusCode::OK);
         let invalid = ReloadAnswer::Invalid { errors: vec!["models[0]: wrong".into()] };
-        assert_eq!(asked(invalid, true, false).await, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(asked(invalid, true, true, false).await, StatusCode::UNPROCESSABLE_ENTITY);
         let restart = ReloadAnswer::NeedsRestart { changed: vec!["kafka".into()] };
-        assert_eq!(asked(restart, true, false).await, StatusCode::CONFLICT);
-        assert_eq!(asked(published.clone(), false, false).await, StatusCode::FORBIDDEN, "from elsewhere");
-        assert_eq!(asked(published, true, true).await, StatusCode::FORBIDDEN, "from a web page");
+        assert_eq!(asked(restart, true, true, false).await, StatusCode::CONFLICT);
+        assert_eq!(
+            asked(published.clone(), false, true, false).await,
+            StatusCode::FORBIDDEN,
+            "from elsewhere"
+        );
+        assert_eq!(asked(published, true, true, true).await, StatusCode::FORBIDDEN, "from a web page");
+    }
+
+    #[tokio::test]
+    async fn where_not_everybody_may_read_an_operator_may_reload() {
+        let published = ReloadAnswer::Published { generation: 2, hash: "ab".into(), effective_from: None };
+        let closed = Allowed { loopback: true, anybody: false };
+        let holder = |role| Caller::Holder { name: "alice".into(), role };
+        for (caller, status) in [
+            (Caller::Anonymous, StatusCode::FORBIDDEN),
+            (holder(Role::Viewer), StatusCode::FORBIDDEN),
+            (holder(Role::Operator), StatusCode::OK),
+            (holder(Role::Approver), StatusCode::OK),
+        ] {
+            assert_eq!(by(published.clone(), closed, false, caller.clone()).await, status, "{caller:?}");
+        }
     }
 }

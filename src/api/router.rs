@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
@@ -15,25 +15,41 @@ use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::json;
 
+use super::access::{Guard, authenticate};
+use super::commands::{self, Commands};
 use super::error::ApiError;
 use super::filter::{Events, Findings};
+use super::gates::{self, Canaries};
 use super::readiness::Readiness;
-use super::{reload, status_page};
+use super::{Clock, Services, reload, status_page};
 use crate::domain::{Accounting, EventTime, SourcePartition};
 use crate::engine::evaluator::{FaultCounts, TurnedLate};
 use crate::engine::view::{ConfigurationView, ExchangeView, ModelView, SourceView};
 use crate::telemetry::{Format, Telemetry};
 
 #[derive(Clone)]
-struct Shared {
-    telemetry: Telemetry,
+pub(super) struct Shared {
+    pub(super) telemetry: Telemetry,
     readiness: Readiness,
+    pub(super) commands: Commands,
+    pub(super) canaries: Canaries,
+    pub(super) clock: Clock,
 }
 
 /// All pages. With `loopback_only`, requests that name another host are refused: a web page that
 /// lets its own name point to 127.0.0.1 (DNS rebinding) could otherwise read the API through a
 /// visitor's browser.
-pub fn router(telemetry: Telemetry, readiness: Readiness, loopback_only: bool) -> Router {
+pub(super) fn router(
+    telemetry: Telemetry,
+    readiness: Readiness,
+    services: Services,
+    loopback_only: bool,
+) -> Router {
+    let Services { access, tls, reload, commands, clock } = services;
+    let guard = Guard::new(access, loopback_only, tls.is_some());
+    let order = post(commands::order).layer(DefaultBodyLimit::max(commands::REQUEST_BYTES));
+    let hook = DefaultBodyLimit::max(gates::REQUEST_BYTES);
+    let allowed = reload::Allowed { loopback: loopback_only, anybody: guard.is_open() };
     let router = Router::new()
         .route("/", get(status))
         .route("/metrics", get(metrics))
@@ -43,14 +59,25 @@ pub fn router(telemetry: Telemetry, readiness: Readiness, loopback_only: bool) -
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/decisions", get(decisions))
         .route("/api/v1/actions", get(actions))
+        .route("/api/v1/safety", get(commands::safety))
+        .route("/api/v1/commands", order.get(commands::list))
+        .route("/api/v1/commands/{id}", get(commands::told))
         .route("/api/v1/exchange", get(exchange))
         .route("/api/v1/status", get(api_status))
-        .route("/-/reload", post(reload::reload).layer(Extension(reload::Loopback(loopback_only))))
+        .route("/gate/v1/argo-rollouts", get(gates::argo_rollouts))
+        .route("/gate/v1/flagger/confirm-rollout", post(gates::confirm_rollout).layer(hook))
+        .route("/gate/v1/flagger/confirm-traffic-increase", post(gates::confirm).layer(hook))
+        .route("/gate/v1/flagger/confirm-promotion", post(gates::confirm).layer(hook))
+        .route("/gate/v1/flagger/rollback", post(gates::rollback).layer(hook))
+        .route("/-/reload", post(reload::reload).layer(Extension(allowed)))
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .with_state(Shared { telemetry, readiness })
-        .layer(middleware::map_response(secure));
-    if loopback_only { router.layer(middleware::from_fn(require_loopback_host)) } else { router }
+        .with_state(Shared { telemetry, readiness, commands, canaries: Canaries::default(), clock })
+        .layer(Extension(reload))
+        .layer(middleware::from_fn_with_state(guard, authenticate));
+    let router =
+        if loopback_only { router.layer(middleware::from_fn(require_loopback_host)) } else { router };
+    router.layer(middleware::map_response(secure))
 }
 
 async fn secure(mut response: Response) -> Response {

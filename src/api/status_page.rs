@@ -3,6 +3,7 @@
 //! that it works on a closed network and under a strict content policy.
 
 mod exchange;
+mod safety;
 
 use std::cmp::Reverse;
 use std::fmt::{Display, Write as _};
@@ -81,12 +82,14 @@ pub(super) fn render(
         let (condition, reason) = (Safe(condition), Safe(reason));
         put(&mut out, format_args!("<p class=\"warn\">Not ready: {condition}: {reason}</p>"));
     }
+    safety::urgent(&mut out, view);
     facts(&mut out, view);
     models(&mut out, view, decides);
     evidence(&mut out, view);
     worst_findings(&mut out, view);
     decisions(&mut out, view);
     actions(&mut out, view);
+    safety::ledger(&mut out, view);
     sources(&mut out, view);
     exchange::partitions(&mut out, view);
     out.push_str(
@@ -96,7 +99,9 @@ pub(super) fn render(
          <a href=\"/api/v1/models\">/api/v1/models</a> \
          <a href=\"/api/v1/findings?latest=true\">/api/v1/findings</a> \
          <a href=\"/api/v1/decisions\">/api/v1/decisions</a> \
-         <a href=\"/api/v1/actions\">/api/v1/actions</a></p></body></html>\n",
+         <a href=\"/api/v1/actions\">/api/v1/actions</a> \
+         <a href=\"/api/v1/safety\">/api/v1/safety</a> \
+         <a href=\"/api/v1/commands\">/api/v1/commands</a></p></body></html>\n",
     );
     out
 }

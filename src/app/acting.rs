@@ -11,23 +11,28 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::sync::mpsc::Receiver;
 
-use super::act::{ACT, Ownership};
+use super::act::{ACT, Ownership, Picture};
 use super::clock::now_millis;
 use crate::action::Executor;
 use crate::audit::{Consumed, Opened, Store};
-use crate::domain::{Decision, open_incidents};
+use crate::domain::{Decision, Report, open_incidents};
 use crate::engine::actor::{self, Actor, Call, CallFinished, Effect, Entry, Input, past_decisions};
-use crate::engine::view::ActionView;
+use crate::engine::decided::{Decided, Told};
+use crate::engine::view::{ActionView, CommandOutcome, CommandView};
+use crate::safety::{Command, Step};
 use crate::telemetry::{ActionOutcome, Sink, SinkError, Telemetry};
 
 /// Actions kept for the API, newest last.
 const RECENT_ACTIONS: usize = 500;
+/// Commands kept for the API, newest last.
+const RECENT_COMMANDS: usize = 200;
 
 /// What may be done once the entries ahead of it are durable.
 #[derive(Debug)]
 enum Then {
     Call(Call),
-    Show(ActionView),
+    Show(Box<ActionView>),
+    Told(CommandView),
 }
 
 /// The actor with everything it needs to act.
@@ -42,6 +47,7 @@ pub struct Acting {
     waiting: VecDeque<Then>,
     ownership: Option<Ownership>,
     views: VecDeque<ActionView>,
+    commands: VecDeque<CommandView>,
     telemetry: Telemetry,
 }
 
@@ -117,6 +123,7 @@ impl Acting {
             waiting: VecDeque::new(),
             ownership: None,
             views: VecDeque::new(),
+            commands: VecDeque::new(),
             telemetry,
         };
         acting.queue(effects);
@@ -133,12 +140,35 @@ impl Acting {
         self.handle(Input::Decision(decision), now)
     }
 
-    /// Takes a decision that was taken at wall time `at`.
+    /// Takes a message of the topic of decisions.
     ///
     /// # Errors
     /// As `decide`.
-    pub fn decide_at(&mut self, decision: Decision, at: i64, now: i64) -> anyhow::Result<()> {
-        self.handle(Input::Decided { decision, at }, now)
+    pub fn told(&mut self, told: Told, now: i64) -> anyhow::Result<()> {
+        let input = match told {
+            Told::Decided(Decided { decision, decided_at, positions }) => {
+                Input::Decided { decision, at: decided_at.unwrap_or(now), positions }
+            }
+            Told::Command(command) => Input::Command(command),
+            Told::Report(report) => Input::Report(report),
+        };
+        self.handle(input, now)
+    }
+
+    /// Takes what the inference log shows.
+    ///
+    /// # Errors
+    /// As `decide`.
+    pub fn report(&mut self, report: Report, now: i64) -> anyhow::Result<()> {
+        self.handle(Input::Report(report), now)
+    }
+
+    /// Takes a person's command.
+    ///
+    /// # Errors
+    /// As `decide`.
+    pub fn order(&mut self, command: Command, now: i64) -> anyhow::Result<()> {
+        self.handle(Input::Command(command), now)
     }
 
     /// Takes the ends of calls and the passing of time.
@@ -178,14 +208,17 @@ impl Acting {
                         self.waiting.push_front(Then::Call(call));
                         return Err(error);
                     }
-                    self.telemetry.action_outcome(
-                        self.model_of(&call.action_id).unwrap_or_default().as_str(),
-                        &call.action,
-                        ActionOutcome::Submitted,
-                    );
+                    if call.step == Step::Submit {
+                        self.telemetry.action_outcome(
+                            self.model_of(&call.action_id).unwrap_or_default().as_str(),
+                            &call.action,
+                            ActionOutcome::Submitted,
+                        );
+                    }
                     self.executor.submit(call);
                 }
-                Then::Show(view) => self.show(view),
+                Then::Show(view) => self.show(*view),
+                Then::Told(command) => self.show_command(command),
             }
         }
         Ok(())
@@ -208,6 +241,15 @@ impl Acting {
     /// What became of actions, oldest first.
     pub fn views(&self) -> Vec<ActionView> {
         self.views.iter().cloned().collect()
+    }
+
+    /// What became of actions and commands, what stands still and what is good, at wall time `now`.
+    pub fn picture(&self, now: i64) -> Picture {
+        Picture {
+            actions: self.views(),
+            commands: self.commands.iter().cloned().collect(),
+            safety: self.actor.safety(now),
+        }
     }
 
     /// What this process owns, where it shares the decisions with others.
@@ -239,7 +281,8 @@ impl Acting {
             match effect {
                 Effect::Audit(entry) => self.entries.push(entry),
                 Effect::Call(call) => self.waiting.push_back(Then::Call(call)),
-                Effect::Changed(view) => self.waiting.push_back(Then::Show(view)),
+                Effect::Changed(view) => self.waiting.push_back(Then::Show(Box::new(view))),
+                Effect::Ordered(command) => self.waiting.push_back(Then::Told(command)),
             }
         }
     }
@@ -270,21 +313,41 @@ impl Acting {
         self.views.iter().find(|view| view.id == action_id).map(|view| view.key.model.to_string())
     }
 
+    fn show_command(&mut self, command: CommandView) {
+        let CommandView { id, who, order, reason, why, .. } = &command;
+        match command.outcome {
+            CommandOutcome::Accepted => {
+                tracing::warn!(id, who, order, reason, "a person's order is in force")
+            }
+            CommandOutcome::Refused | CommandOutcome::Unknown => {
+                tracing::warn!(id, who, order, reason, why, "a person's order was refused");
+            }
+        }
+        self.commands.push_back(command);
+        if self.commands.len() > RECENT_COMMANDS {
+            self.commands.pop_front();
+        }
+    }
+
     fn show(&mut self, view: ActionView) {
-        let outcome = match view.state.as_str() {
-            "suppressed" => Some(ActionOutcome::Suppressed),
-            "applied" => Some(ActionOutcome::Applied),
-            "failed" => Some(ActionOutcome::Failed),
-            "unknown" => Some(ActionOutcome::Unknown),
-            _ => None,
-        };
+        let outcome = ActionOutcome::of(&view.state);
         let (id, action, model) = (view.id.as_str(), view.action.as_str(), view.key.to_string());
         let (state, detail) = (view.state.as_str(), view.detail.as_deref().unwrap_or_default());
         match outcome {
-            Some(ActionOutcome::Failed | ActionOutcome::Unknown) => {
+            Some(outcome) if outcome.needs_a_person() => {
                 tracing::error!(action_id = id, action, model, state, detail, "an action needs a person");
             }
-            _ => tracing::info!(action_id = id, action, model, state, detail, "action"),
+            Some(ActionOutcome::AwaitingApproval) => {
+                tracing::warn!(
+                    action_id = id,
+                    action,
+                    model,
+                    evidence = view.evidence,
+                    "an action waits for approval: plimsoll approve {id}"
+                );
+            }
+            Some(_) => tracing::info!(action_id = id, action, model, state, detail, "action"),
+            None => tracing::debug!(action_id = id, action, model, state, detail, "action"),
         }
         if let Some(outcome) = outcome {
             self.telemetry.action_outcome(view.key.model.as_str(), &view.action, outcome);

@@ -447,6 +447,8 @@ fn policy_spec(policy: &config::Policy) -> PolicySpec {
         clear_windows: policy.clear_windows as usize,
         clear_bounds: policy.clear_bounds.clone(),
         qualify_windows: policy.qualify_windows as usize,
+        qualify_for: policy.qualify_span,
+        qualify_samples: policy.qualify_samples,
         actions: policy.actions.clone(),
     }
 }

@@ -191,12 +191,15 @@ fn evaluate<K: Sink>(
     let took = began.elapsed();
     around.telemetry.stage_busy(Stage::Evaluate, took);
     around.telemetry.evaluated(now_millis() as f64 / 1000.0);
-    if evaluated.findings.is_empty() && evaluated.decisions.is_empty() {
+    if evaluated.is_empty() {
         return Ok(());
     }
     tell(&evaluated, took, &around.telemetry);
     for decision in evaluated.decisions {
         acting.decide(decision, now_millis())?;
+    }
+    for report in evaluated.reports {
+        acting.report(report, now_millis())?;
     }
     around.telemetry.stage_busy(Stage::Act, began.elapsed().saturating_sub(took));
     for finding in &evaluated.findings {

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod explaining;
 pub mod files;
 pub mod inspect;
+pub mod people;
 pub mod pipeline;
 pub mod profiling;
 pub mod reload;

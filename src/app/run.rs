@@ -13,6 +13,7 @@ use super::act;
 use super::acting::Acting;
 use super::clock::now_millis;
 use super::daemon::{self, READING, Surroundings};
+use super::people;
 use super::pipeline::{Pipeline, TopicSpec};
 use super::reload::{Configurations, Load, Publisher, Reloader, declare};
 use super::roles::{Around, Board, End, Ends, evaluate, observe};
@@ -61,6 +62,8 @@ pub struct Daemon<'a> {
     topics: Vec<TopicSpec>,
     runtime: Runtime,
     reload: Reload,
+    /// Where people's orders go.
+    commands: api::Commands,
     /// Counters and pictures.
     pub telemetry: Telemetry,
     readiness: Readiness,
@@ -97,18 +100,21 @@ impl<'a> Daemon<'a> {
         if start.load.is_some() {
             reload_on_hangup(runtime.handle(), reload.clone())?;
         }
+        let services = people::services(&config.http, reload.clone())?;
+        let commands = services.commands.clone();
         let listener = api::bind(&api::Config { listen: config.http.listen })?;
         let address = listener.local_addr().context("the HTTP interface has no address")?;
         runtime.spawn({
-            let (telemetry, readiness, reload) = (telemetry.clone(), readiness.clone(), reload.clone());
+            let (telemetry, readiness) = (telemetry.clone(), readiness.clone());
             async move {
-                let served = api::serve_with(listener, telemetry, readiness, reload, std::future::pending());
+                let served =
+                    api::serve_with(listener, telemetry, readiness, services, std::future::pending());
                 if let Err(error) = served.await {
                     tracing::error!(error = &error as &dyn std::error::Error, "the HTTP interface has ended");
                 }
             }
         });
-        Ok(Self { start, kafka, topics, runtime, reload, telemetry, readiness, address })
+        Ok(Self { start, kafka, topics, runtime, reload, commands, telemetry, readiness, address })
     }
 
     /// Takes its roles until it is asked to stop, joined to other instances by Kafka. Blocks; call it on
@@ -128,6 +134,11 @@ impl<'a> Daemon<'a> {
         self.telemetry.declare_exchange(&instance, self.kafka.exchange.partitions, own);
         tracing::info!(instance, group = self.kafka.group, roles = names.join(" "), "starting");
         let configurations = self.configurations(&instance)?;
+        if !self.start.config.http.tokens.is_empty() {
+            let client = wiring::connection(self.kafka).client_config();
+            let publisher = people::Publisher::new(&client, &self.kafka.exchange.decisions_topic())?;
+            self.commands.serve(publisher.deliver());
+        }
         let around = self.around();
         let ends: Ends = Ends::default();
         std::thread::scope(|scope| -> anyhow::Result<()> {

@@ -1,27 +1,24 @@
 //! From the configuration to what each adapter takes. Adapters own their settings and know no
 //! configuration file; this is where the two meet.
 
+mod actions;
+mod targets;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
-use tokio::runtime::Handle;
 
-use super::clock::now_millis;
-use crate::action::webhook::{self, Webhook};
-use crate::action::{DryRun, Executor, Target};
+use crate::action::webhook;
 use crate::audit::KafkaConfig;
-use crate::config::{self, Config, Errors, Kafka, Mode, Problem, Role};
-use crate::engine::actor::{self, ActionSpec, CallFinished};
+use crate::config::{self, Config, Errors, Kafka, Problem, Role};
 use crate::exchange::topics::{Retention, Topic};
 use crate::exchange::{self, Connection, Keep, Protocol, Security};
 use crate::ingest::kafka as ingest;
-use crate::safety::{ActionKind, PolicyMode};
 use crate::telemetry::logging;
 
-/// How many ends of calls may wait to be taken.
-const RESULTS: usize = 64;
+pub use actions::actions;
+
 /// Largest message of the control topic: a whole configuration in one piece.
 pub const CONTROL_BYTES: u32 = 8 << 20;
 
@@ -174,19 +171,20 @@ pub fn control_id(kafka: &Kafka, instance: &str) -> String {
     format!("{}.control.{instance}", kafka.group)
 }
 
-/// The audit log's topic.
-pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+/// The properties of any client, by librdkafka's names; secrets are among them.
+fn properties(kafka: &Kafka) -> BTreeMap<String, String> {
     let client = connection(kafka).client_config();
     // The map shows secrets as stars; only `get` tells them.
     let property = |name: &&str| Some(((*name).to_owned(), client.get(name)?.to_owned()));
-    KafkaConfig {
-        properties: client.config_map().keys().filter_map(property).collect(),
-        topic: topic.to_owned(),
-        create: kafka.create_topics,
-    }
+    client.config_map().keys().filter_map(property).collect()
 }
 
-/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys.
+/// The audit log's topic.
+pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
+    KafkaConfig { properties: properties(kafka), topic: topic.to_owned(), create: kafka.create_topics }
+}
+
+/// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, certificates.
 ///
 /// # Errors
 /// The first of them, with its place.
@@ -194,11 +192,14 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
     if let Some(kafka) = &config.kafka {
         source(kafka, config).to_client_config().context("kafka")?;
     }
+    super::people::services(&config.http, Default::default())?;
     for action in &config.actions {
         if let config::Target::Webhook(webhook) = &action.target {
             webhook::Secret::new(webhook.secret.expose())
                 .with_context(|| format!("actions[{}].webhook.secret", action.name))?;
         }
+        // Made as it would be to act, and dropped: this calls nothing.
+        actions::check(action, config)?;
     }
     Ok(())
 }
@@ -210,63 +211,6 @@ pub fn logging(log: &config::Log) -> logging::Config {
         config::LogFormat::Json => logging::Format::Json,
     };
     logging::Config { format, level: log.level.clone() }
-}
-
-/// Targets of the configured actions, what the actor must know of them, and the executor that
-/// calls them on `runtime`.
-///
-/// # Errors
-/// When a webhook cannot be set up; the message names the action.
-pub fn actions(
-    config: &Config,
-    started: BTreeMap<String, String>,
-    runtime: &Handle,
-) -> anyhow::Result<(actor::Config, Executor, tokio::sync::mpsc::Receiver<CallFinished>)> {
-    let clock: crate::action::Clock = Arc::new(now_millis);
-    let mut targets: BTreeMap<String, Arc<dyn Target>> = BTreeMap::new();
-    let mut specs = Vec::new();
-    for action in &config.actions {
-        let target: Arc<dyn Target> = match &action.target {
-            config::Target::DryRun => Arc::new(DryRun),
-            config::Target::Webhook(webhook) => {
-                let place = || format!("actions[{}].webhook", action.name);
-                let secret = webhook::Secret::new(webhook.secret.expose()).with_context(place)?;
-                let settings = webhook::Config {
-                    url: webhook.url.clone(),
-                    secrets: vec![secret],
-                    ca_file: webhook.ca_file.clone(),
-                    timeout: webhook.timeout,
-                };
-                Arc::new(Webhook::new(&settings, Arc::clone(&clock)).with_context(place)?)
-            }
-        };
-        specs.push(ActionSpec {
-            name: action.name.clone(),
-            kind: match action.kind {
-                config::ActionKind::Rollback => ActionKind::Rollback,
-                config::ActionKind::Retrain => ActionKind::Retrain,
-                config::ActionKind::Notify => ActionKind::Notify,
-            },
-            deadline: action.deadline,
-            target: target.name().to_owned(),
-            idempotency: target.idempotency(),
-        });
-        targets.insert(action.name.clone(), target);
-    }
-    let modes = config
-        .policies
-        .iter()
-        .map(|policy| {
-            let mode = match policy.mode {
-                Mode::Observe => PolicyMode::Observe,
-                Mode::Auto => PolicyMode::Auto,
-            };
-            (policy.name.clone(), mode)
-        })
-        .collect();
-    let (sender, results) = tokio::sync::mpsc::channel(RESULTS);
-    let executor = Executor::new(targets, clock, runtime.clone(), sender);
-    Ok((actor::Config { modes, actions: specs, started }, executor, results))
 }
 
 /// What the first audit entry of a run says of it.

@@ -86,6 +86,8 @@ pub(super) enum Command {
         after_help = "Examples:\n  plimsoll inspect state --config plimsoll.yaml | jq 'select(.kind == \"key\" and .incidents > 0)'\n  plimsoll inspect partials --from end-100 --partition 3\n  plimsoll inspect decisions --follow\n  plimsoll inspect audit --limit 5\n\nWhat cannot be read is a line of kind `unreadable`. docs/exchange.md describes topics and fields.\nExit code 0: read to the end. 1: failure. 64: bad configuration."
     )]
     Inspect(InspectArgs),
+    #[command(flatten)]
+    People(super::people::People),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }

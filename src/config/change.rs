@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::error::{Errors, Report};
 use super::raw;
-use super::tree::{Config, Mode};
+use super::tree::{Config, Mode, Verify};
 use super::validate::{self, Surroundings};
 
 /// The part that may change, as it is written, with defaults filled in: topics, models, policies and the
@@ -57,16 +58,32 @@ pub fn needs_restart(running: &Config, new: &Config) -> Vec<String> {
         ("ingest", running.ingest != new.ingest),
         ("topics (their names)", names(running) != names(new)),
         ("actions", running.actions != new.actions),
+        ("safety", running.safety != new.safety),
         ("audit", running.audit != new.audit),
         ("http", running.http != new.http),
         ("log", running.log != new.log),
     ];
     let changed = sections.iter().filter(|(_, changed)| *changed).map(|(name, _)| (*name).to_owned());
-    // Whether a policy may act is asked by the actor, which reads it when it starts.
-    let mode = |name: &str| running.policies.iter().find(|policy| policy.name == name).map(|it| it.mode);
-    let modes =
-        new.policies.iter().filter(|policy| mode(&policy.name).unwrap_or(Mode::Observe) != policy.mode);
-    changed.chain(modes.map(|policy| format!("policies[{}].mode", policy.name))).collect()
+    // How a policy acts is asked by the actor, which reads it when it starts.
+    let policy = |name: &str| running.policies.iter().find(|policy| policy.name == name);
+    let conduct = new.policies.iter().flat_map(|new| {
+        let old = policy(&new.name);
+        let (mode, escalate) = (old.map_or(Mode::Observe, |old| old.mode), old.map(|old| &old.escalate));
+        let keys = [
+            ("mode", mode != new.mode),
+            ("approval", old.is_some_and(|old| old.approval_within != new.approval_within)),
+            ("verify", old.is_some_and(|old| as_stated(&old.verify) != as_stated(&new.verify))),
+            ("escalate", escalate.map_or(!new.escalate.is_empty(), |old| *old != new.escalate)),
+        ];
+        let changed = keys.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(key, _)| format!("policies[{}].{key}", new.name)).collect::<Vec<String>>()
+    });
+    changed.chain(conduct).collect()
+}
+
+/// A verification without a time that only follows from windows, which may change at any time.
+fn as_stated(verify: &Verify) -> Verify {
+    if verify.stated { *verify } else { Verify { within: Duration::ZERO, ..*verify } }
 }
 
 #[cfg(test)]
@@ -125,6 +142,11 @@ http: {listen: 127.0.0.1:0}
         assert_eq!(restart("example.org/x", "example.org/y"), ["actions"]);
         assert_eq!(restart("127.0.0.1:0", "127.0.0.1:1"), ["http"]);
         assert_eq!(restart("actions: [tell]}", "actions: [tell], mode: auto}"), ["policies[fair].mode"]);
+        assert_eq!(
+            restart("actions: [tell]}", "actions: [tell], approval: {within: 1h}, escalate: [tell]}"),
+            ["policies[fair].approval", "policies[fair].escalate"]
+        );
+        assert_eq!(restart("http: {", "safety: {cooldown: {rollback: 1h}}\nhttp: {"), ["safety"]);
         let topic = restart("[{name: t,", "[{name: u, model: /m}, {name: t,");
         assert_eq!(topic, ["topics (their names)"]);
     }

@@ -1,22 +1,29 @@
 //! The validated configuration: typed values, defaults filled in, references that hold, paths that
 //! stand by themselves, secrets read. Plain data; the app turns it into what engine and adapters take.
 
+mod action;
+mod http;
 mod kafka;
+mod safety;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::action::{
+    Action, Airflow, Alertmanager, ArgoRollouts, ArgoWorkflows, Auth, Credential, Github, Gitlab, Jenkins,
+    KafkaCommand, Kserve, Mlflow, Pagerduty, Place, Slack, Target, Webhook,
+};
+pub use self::http::{Http, Tls, Token};
 pub use self::kafka::{Exchange, Kafka, Property, Security};
+pub use self::safety::{Allowance, Breaker, Cooldown, FleetAlarm, Safety};
 use super::error::Problem;
 pub use super::raw::{
-    ActionKind, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset, Protocol, Role,
-    TimeUnit,
+    ActionKind, Anonymous, Direction, FeatureType, LatencyUnit, LogFormat, Mechanism, Mode, OffsetReset,
+    Protocol, Role, Severity, TargetKind, TimeUnit,
 };
-use super::secret::Secret;
 use super::{Pointer, Source};
 use crate::domain::{Bound, Metric, Task};
 pub use crate::policy::Decide;
@@ -41,9 +48,11 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Actions, names distinct.
     pub actions: Vec<Action>,
+    /// What holds for all actions together.
+    pub safety: Safety,
     /// Where the audit log is kept.
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     pub http: Http,
     /// The daemon's own log.
     pub log: Log,
@@ -301,45 +310,33 @@ pub struct Policy {
     pub clear_bounds: BTreeMap<String, Bound>,
     /// Windows in a row with every check passing that qualify a version.
     pub qualify_windows: u32,
-    /// Whether actions are taken.
+    /// Event time that must lie between the ends of the first and the last of them.
+    pub qualify_span: Duration,
+    /// Records of the version that these must have seen.
+    pub qualify_samples: u64,
+    /// How freely actions are taken.
     pub mode: Mode,
-    /// Names of the actions wanted; at least one where `mode` is `auto`.
+    /// How long an action waits for a person where `mode` is `approve`; above zero.
+    pub approval_within: Duration,
+    /// What must be seen after a rollback.
+    pub verify: Verify,
+    /// Names of the actions wanted; at least one where `mode` is not `observe`.
     pub actions: Vec<String>,
+    /// Names of the actions wanted where those came to nothing; each notifies.
+    pub escalate: Vec<String>,
 }
 
-/// Something that policies may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Action {
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub kind: ActionKind,
-    /// What carries it out.
-    pub target: Target,
-    /// No further attempt after this; above zero.
-    pub deadline: Duration,
-}
-
-/// What carries out an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Nothing: it is only recorded.
-    DryRun,
-    /// A signed call.
-    Webhook(Webhook),
-}
-
-/// A signed call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Webhook {
-    /// `https`, or `http` on a loopback address; without user or password.
-    pub url: String,
-    /// Signing key.
-    pub secret: Secret,
-    /// Authorities, PEM; exists.
-    pub ca_file: Option<PathBuf>,
-    /// For one attempt; above zero, at most the deadline.
-    pub timeout: Duration,
+/// What the records must show after a rollback.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verify {
+    /// Time in which they must show it; above zero.
+    pub within: Duration,
+    /// Whether that was stated; else it follows from the windows of the policy's checks.
+    pub stated: bool,
+    /// Share of the model's records that the good version must have; above 0, at most 1.
+    pub traffic: f64,
+    /// Records of the good version that must have been seen; at least 1.
+    pub samples: u64,
 }
 
 /// Where the audit log is kept.
@@ -355,13 +352,6 @@ pub enum Audit {
         /// Its path.
         path: PathBuf,
     },
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
 }
 
 /// The daemon's own log.

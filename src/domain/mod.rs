@@ -10,6 +10,7 @@ pub mod key;
 pub mod metric;
 pub mod position;
 pub mod reject;
+pub mod report;
 pub mod sequential;
 pub mod time;
 
@@ -21,5 +22,6 @@ pub use key::{ModelId, ModelKey, ProfileHash, Segment, Tenant, Version};
 pub use metric::{Detector, Metric, Task};
 pub use position::{Positions, SourcePartition};
 pub use reject::RejectReason;
+pub use report::{Report, Standing};
 pub use sequential::{Evidence, Sequential};
 pub use time::EventTime;

@@ -10,13 +10,13 @@
 //! another version or type says so and reads nothing into it. `decided_at` is the wall time, in milliseconds
 //! since the epoch, at which the evaluator heard of what it decided on: what is asked for has to be done
 //! within its deadline from then on, and not from whenever an actor comes to read it. The key of the Kafka message is the
-//! decision's id. Which decision it is follows from the id alone: the same decision may be written
+//! decision's id. `command` and `report` messages carry people's orders and what the log of a model shows. Which decision it is follows from the id alone: the same decision may be written
 //! twice, and counts once.
 
 use serde::{Deserialize, Serialize};
 
 use super::actor::payload;
-use crate::domain::Decision;
+use crate::domain::{Decision, Report, SourcePartition};
 use crate::safety::Command;
 
 /// The version of the form.
@@ -28,6 +28,7 @@ pub const EVIDENCE_BYTES: usize = 524_288;
 /// Message types.
 const DECISION: &str = "decision";
 const COMMAND: &str = "command";
+const REPORT: &str = "report";
 
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,10 +63,12 @@ struct Written<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_at: Option<i64>,
+    #[serde(skip_serializing_if = "<[(SourcePartition, i64)]>::is_empty")]
+    positions: &'a [(SourcePartition, i64)],
     decision: &'a Decision,
 }
 
-/// What a message carries.
+/// A decision with what was known when it was taken.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Decided {
     /// The decision.
@@ -73,16 +76,33 @@ pub struct Decided {
     /// When it was taken, wall time in milliseconds; none where the writer did not say.
     #[serde(default)]
     pub decided_at: Option<i64>,
+    /// How far the source partitions had been read: the offset after the last record.
+    #[serde(default)]
+    pub positions: Vec<(SourcePartition, i64)>,
 }
 
 /// A message of the topic.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "it lives for one call, on its way into the actor")]
 pub enum Told {
     /// What a policy wants.
     Decided(Decided),
     /// What a person orders.
     Command(Command),
+    /// What the inference log shows.
+    Report(Report),
+}
+
+/// `report` as a message that `read` reads. The key of the Kafka message is the model's name. A report
+/// says how things are, so that one that is read twice says nothing new.
+pub fn encode_report(report: &Report) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        v: u32,
+        r#type: &'static str,
+        report: &'a Report,
+    }
+    let written = Written { v: VERSION, r#type: REPORT, report };
+    serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
 }
 
 /// `command` as a message that `read` reads. The key of the Kafka message is the command's id.
@@ -106,6 +126,10 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
     struct Ordered {
         command: Command,
     }
+    #[derive(Deserialize)]
+    struct Reported {
+        report: Report,
+    }
     let Head { v, r#type } = serde_json::from_slice(message)?;
     if v != VERSION {
         return Err(Error::Version { found: v });
@@ -113,6 +137,7 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
     match r#type.as_str() {
         DECISION => Ok(Told::Decided(serde_json::from_slice(message)?)),
         COMMAND => Ok(Told::Command(serde_json::from_slice::<Ordered>(message)?.command)),
+        REPORT => Ok(Told::Report(serde_json::from_slice::<Reported>(message)?.report)),
         _ => Err(Error::Type { found: r#type }),
     }
 }
@@ -120,29 +145,14 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
 /// `decision`, taken at wall time `decided_at`, as a message that `decode` reads. Evidence beyond [`EVIDENCE_BYTES`] is left out, what
 /// led to the decision last; so is a finding that JSON cannot hold (a number that is not finite),
 /// because what is to be done matters more than one of its reasons.
-pub fn encode(decision: &Decision, decided_at: Option<i64>) -> Vec<u8> {
+pub fn encode(decision: &Decision, decided_at: Option<i64>, positions: &[(SourcePartition, i64)]) -> Vec<u8> {
     let (mut decision, _) = payload::bounded(decision.clone(), EVIDENCE_BYTES);
     decision.evidence.retain(|finding| {
         let read = serde_json::to_value(finding).and_then(serde_json::from_value);
         read.is_ok_and(|read: crate::domain::Finding| read == *finding)
     });
-    let written = Written { v: VERSION, r#type: DECISION, decided_at, decision: &decision };
+    let written = Written { v: VERSION, r#type: DECISION, decided_at, positions, decision: &decision };
     serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
-}
-
-/// Reads what `encode` writes.
-///
-/// # Errors
-/// When `message` is not of this form, version or type. No message does harm.
-pub fn decode(message: &[u8]) -> Result<Decided, Error> {
-    let Head { v, r#type } = serde_json::from_slice(message)?;
-    if v != VERSION {
-        return Err(Error::Version { found: v });
-    }
-    if r#type != DECISION {
-        return Err(Error::Type { found: r#type });
-    }
-    Ok(serde_json::from_slice(message)?)
 }
 
 #[cfg(test)]
@@ -201,11 +211,18 @@ mod tests {
         }
     }
 
+    fn decode(message: &[u8]) -> Result<Decided, Error> {
+        read(message).map(|told| match told {
+            Told::Decided(decided) => decided,
+            other => panic!("{other:?}"),
+        })
+    }
+
     #[test]
     fn a_decision_is_read_as_it_was_written() {
         let written = decision(vec![finding("psi".into(), 0.1 + 0.2)]);
-        let read = decode(&encode(&written, Some(7))).unwrap();
-        assert_eq!(read, Decided { decision: written, decided_at: Some(7) });
+        let read = decode(&encode(&written, Some(7), &[])).unwrap();
+        assert_eq!(read, Decided { decision: written, decided_at: Some(7), positions: Vec::new() });
     }
 
     #[test]
@@ -232,14 +249,14 @@ mod tests {
         let mut broken = finding("broken".into(), 0.5);
         broken.interval = Some([f64::NAN, 0.3]);
         let read =
-            decode(&encode(&decision(vec![broken, finding("psi".into(), 0.5)]), None)).unwrap().decision;
+            decode(&encode(&decision(vec![broken, finding("psi".into(), 0.5)]), None, &[])).unwrap().decision;
         assert_eq!(read, decision(vec![finding("psi".into(), 0.5)]));
     }
 
     #[test]
     fn a_message_stays_small_enough_for_a_broker() {
         let evidence = (0..3_000).map(|i| finding(format!("{i}-{}", "c".repeat(200)), 0.5)).collect();
-        let message = encode(&decision(evidence), None);
+        let message = encode(&decision(evidence), None, &[]);
         assert!((400_000..600_000).contains(&message.len()), "{}", message.len());
         assert!(!decode(&message).unwrap().decision.evidence.is_empty());
     }
@@ -252,7 +269,7 @@ mod tests {
             byte in any::<u8>(),
         ) {
             let _refused = decode(&bytes);
-            let mut message = encode(&decision(vec![finding("psi".into(), 0.5)]), None);
+            let mut message = encode(&decision(vec![finding("psi".into(), 0.5)]), None, &[]);
             let at = at % message.len();
             message[at] = byte;
             let _read_or_refused = decode(&message);

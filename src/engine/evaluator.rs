@@ -9,6 +9,7 @@
 mod coming;
 mod intake;
 mod key;
+mod reports;
 mod state;
 
 use std::collections::btree_map::Entry;
@@ -19,7 +20,7 @@ use coming::{Coming, Models, by_name, fitting};
 use key::{KeyState, detectors};
 
 pub use intake::{Fault, FaultCounts, Intake, TurnedLate};
-pub use state::{Change, KeyRecord, Marks, Record, StateKey};
+pub use state::{Change, KeyRecord, Marks, PolicyRecord, Record, StateKey};
 
 use super::generation::Generation;
 use super::message::{Message, PaneDelta, Progress};
@@ -28,7 +29,8 @@ use super::view::PolicyState;
 use crate::check;
 use crate::check::sequential::Starts;
 use crate::domain::{
-    Decision, EventTime, Finding, ModelId, ModelKey, Segment, SourcePartition, Tenant, Verdict, Version,
+    Decision, EventTime, Finding, ModelId, ModelKey, Report, Segment, SourcePartition, Tenant, Verdict,
+    Version,
 };
 use crate::policy::{PolicyMachine, Step};
 use crate::sketch::Summary;
@@ -41,6 +43,8 @@ pub struct Evaluated {
     pub findings: Vec<Arc<Finding>>,
     /// What policies want, in the same order.
     pub decisions: Vec<Decision>,
+    /// What the logs of models show that somebody may be waiting to know about, by time and model.
+    pub reports: Vec<Report>,
     /// What was wrong with the messages.
     pub faults: Vec<Fault>,
 }
@@ -48,13 +52,17 @@ pub struct Evaluated {
 impl Evaluated {
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.findings.is_empty() && self.decisions.is_empty() && self.faults.is_empty()
+        self.findings.is_empty()
+            && self.decisions.is_empty()
+            && self.reports.is_empty()
+            && self.faults.is_empty()
     }
 
     /// Adds what came later.
     pub fn join(&mut self, later: Self) {
         self.findings.extend(later.findings);
         self.decisions.extend(later.decisions);
+        self.reports.extend(later.reports);
         self.faults.extend(later.faults);
     }
 }
@@ -380,10 +388,14 @@ impl Evaluator {
             }
         }
         self.pay(end);
+        let from = self.closed;
+        // Models of which a version has appeared or fallen silent.
+        let mut news: BTreeSet<(Option<Tenant>, ModelId)> = BTreeSet::new();
         for (key, state) in &mut self.keys {
             let spec = Arc::clone(&state.spec);
             if !state.serves(end) {
                 if state.served_until.take().is_some() {
+                    news.insert((key.tenant.clone(), key.model.clone()));
                     state.rest(key, end);
                     self.changed.key(key);
                 }
@@ -437,19 +449,23 @@ impl Evaluator {
             if findings.is_empty() {
                 continue;
             }
-            state.evaluated_until = Some(end);
+            if state.evaluated_until.replace(end).is_none() {
+                news.insert((key.tenant.clone(), key.model.clone()));
+            }
+            let rows = state.rows_between(from, end);
             let findings: Vec<Arc<Finding>> = findings.into_iter().map(Arc::new).collect();
             for (policy, machine) in spec.policies.iter().zip(&mut state.policies) {
                 let asked = spec.checks.iter().filter(|check| {
                     policy.checks.contains(&check.name) && (check.segments || key.segment == Segment::All)
                 });
-                let step = Step { at: end, findings: &findings, traffic, checks: asked.count() };
+                let step = Step { at: end, findings: &findings, traffic, checks: asked.count(), rows };
                 let (next, decisions) = std::mem::take(machine).step(policy, key, step);
                 *machine = next;
                 out.decisions.extend(decisions);
             }
             out.findings.extend(findings);
         }
+        self.report(from, end, &news, out);
     }
 
     /// Gives versions that serve at `end` their places in the budget, first those that have one,

@@ -1,6 +1,7 @@
 //! An immutable picture of what the engine knows, published after each evaluation. Metrics, the
 //! API and the terminal read it and never touch the engine itself.
 
+mod commands;
 mod safety;
 
 use std::collections::BTreeMap;
@@ -11,9 +12,11 @@ use serde::Serialize;
 use super::evaluator::{FaultCounts, TurnedLate};
 use super::generation::Generation;
 use crate::domain::{
-    Accounting, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task, Verdict,
+    Accounting, Decide, Decision, EventTime, Finding, ModelId, ModelKey, RejectReason, SourcePartition, Task,
+    Verdict,
 };
 
+pub use commands::{CommandOutcome, CommandView};
 pub use safety::{BreakerView, HoldView, SafetyView, Stop, VersionView};
 
 /// The state of one policy for one model version.
@@ -51,6 +54,10 @@ pub struct PolicyView {
     pub state: PolicyState,
     /// End of the window in which the open incident began.
     pub since: Option<EventTime>,
+    /// By what it decides.
+    pub decide: Decide,
+    /// Names of the checks that it follows.
+    pub checks: Vec<String>,
 }
 
 /// One model version (and segment) that has been seen.
@@ -142,6 +149,8 @@ pub struct View {
     pub decisions: Vec<Arc<Decision>>,
     /// Recent actions, oldest first, bounded.
     pub actions: Vec<ActionView>,
+    /// Recent commands of people, oldest first, bounded; empty where another process owns the actions.
+    pub commands: Vec<CommandView>,
     /// What stands still, and what is good; empty where another process owns the actions.
     pub safety: SafetyView,
     /// How often each check answered what.

@@ -5,6 +5,7 @@
 //!
 //! Keys of state records are JSON, so that a topic's keys can be read with any tool.
 
+mod first;
 mod forms;
 pub mod parts;
 
@@ -13,8 +14,11 @@ use crate::engine::evaluator::{KeyRecord, Marks, Record, StateKey};
 use crate::engine::message::{Message, Progress};
 use forms::{DeltaForm, KeyForm, ProgressForm, SegmentForm, SummaryForm};
 
-/// The version that is written, and the only one so far.
-pub const VERSION: u8 = 1;
+/// The version that is written. Version 1 is read too: there a policy's machine does not say since when it
+/// passes and when its last incident ended.
+pub const VERSION: u8 = 2;
+/// The first version.
+const FIRST: u8 = 1;
 
 /// Kinds of messages and records.
 mod kind {
@@ -67,7 +71,7 @@ fn write<T: serde::Serialize>(kind: u8, body: &T) -> Vec<u8> {
 
 fn read(bytes: &[u8]) -> Result<(u8, &[u8]), Error> {
     match bytes {
-        [VERSION, kind, body @ ..] => Ok((*kind, body)),
+        [FIRST | VERSION, kind, body @ ..] => Ok((*kind, body)),
         [version, _, ..] => Err(Error::Version(*version)),
         _ => Err(Error::Empty),
     }
@@ -119,6 +123,9 @@ pub fn encode_record(record: &Record) -> Vec<u8> {
 pub fn decode_record(key: &StateKey, bytes: &[u8]) -> Result<Record, Error> {
     match (read(bytes)?, key) {
         ((kind::MARKS, bytes), StateKey::Marks) => Ok(Record::Marks(Box::new(body::<Marks>(bytes)?))),
+        ((kind::KEY, body_bytes), StateKey::Key(_)) if bytes.first() == Some(&FIRST) => {
+            Ok(Record::Key(Box::new(body::<first::KeyForm>(body_bytes)?.into())))
+        }
         ((kind::KEY, bytes), StateKey::Key(_)) => Ok(Record::Key(Box::new(body::<KeyRecord>(bytes)?))),
         ((kind::PANE, bytes), StateKey::Pane(..)) => {
             let (layout, summary) = body::<(u64, SummaryForm)>(bytes)?;

@@ -22,6 +22,8 @@ pub struct Step<'a> {
     pub traffic: bool,
     /// How many of the policy's checks are asked of this version and segment.
     pub checks: usize,
+    /// Rows of the version and segment since the step before.
+    pub rows: u64,
 }
 
 /// An open incident.
@@ -45,12 +47,55 @@ pub struct PolicyMachine {
     silent: usize,
     qualified: bool,
     judged: bool,
+    /// Since when every check passed, and the rows seen meanwhile.
+    #[serde(default)]
+    passing: Option<(EventTime, u64)>,
+    /// Rows seen since the last window that counted.
+    #[serde(default)]
+    fresh_rows: u64,
+    /// End of the window that closed the last incident.
+    #[serde(default)]
+    ended: Option<EventTime>,
+}
+
+/// A machine as the first version of the state records holds it: without what came later, which then
+/// begins anew.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FirstForm {
+    history: VecDeque<Verdict>,
+    last: BTreeMap<String, Option<(Verdict, Verdict)>>,
+    incident: Option<Incident>,
+    passes: usize,
+    clears: usize,
+    silent: usize,
+    qualified: bool,
+    judged: bool,
+}
+
+impl From<FirstForm> for PolicyMachine {
+    fn from(first: FirstForm) -> Self {
+        let FirstForm { history, last, incident, passes, clears, silent, qualified, judged } = first;
+        Self { history, last, incident, passes, clears, silent, qualified, judged, ..Self::default() }
+    }
 }
 
 impl PolicyMachine {
     /// The open incident.
     pub fn incident(&self) -> Option<Incident> {
         self.incident
+    }
+
+    /// When the last incident was closed.
+    pub fn ended(&self) -> Option<EventTime> {
+        self.ended
+    }
+
+    /// How the policy stands: the verdict of its checks together, under their own and under the clear
+    /// bounds; none where nothing is known.
+    pub fn standing(&self) -> Option<(Verdict, Verdict)> {
+        let known = || self.last.values().flatten();
+        known().next()?;
+        Some((combine(known().map(|(own, _)| *own)), combine(known().map(|(_, clear)| *clear))))
     }
 
     /// The last combined verdict, if a window with enough data was judged at all.
@@ -62,7 +107,7 @@ impl PolicyMachine {
     /// whether an incident is open, and whether the version is known to be good.
     #[must_use]
     pub fn anew(&self) -> Self {
-        Self { incident: self.incident, qualified: self.qualified, ..Self::default() }
+        Self { incident: self.incident, qualified: self.qualified, ended: self.ended, ..Self::default() }
     }
 
     /// Whether it can be forgotten: no incident is open.
@@ -72,6 +117,7 @@ impl PolicyMachine {
 
     /// Takes one step: the machine afterwards, and what the policy then wants.
     pub fn step(mut self, spec: &PolicySpec, key: &ModelKey, step: Step<'_>) -> (Self, Vec<Decision>) {
+        self.fresh_rows = self.fresh_rows.saturating_add(step.rows);
         let mine = || step.findings.iter().filter(|finding| spec.checks.contains(&finding.check));
         if mine().next().is_none() {
             return (self, Vec::new());
@@ -83,17 +129,18 @@ impl PolicyMachine {
         }
         // A check in shadow opens nothing, and so keeps nothing open. Where all of them are, nobody
         // knows anything.
-        let known = || self.last.values().flatten();
-        let (combined, clear) = match known().next() {
-            Some(_) => (combine(known().map(|(own, _)| *own)), combine(known().map(|(_, clear)| *clear))),
-            None => (Verdict::Insufficient, Verdict::Insufficient),
-        };
+        let (combined, clear) = self.standing().unwrap_or((Verdict::Insufficient, Verdict::Insufficient));
         self.judged |= combined != Verdict::Insufficient;
         self.history.push_back(combined);
         while self.history.len() > spec.violate.n {
             self.history.pop_front();
         }
         self.passes = if combined == Verdict::Pass { self.passes + 1 } else { 0 };
+        let fresh_rows = std::mem::take(&mut self.fresh_rows);
+        self.passing = (combined == Verdict::Pass).then(|| {
+            let (since, rows) = self.passing.unwrap_or((step.at, 0));
+            (since, rows.saturating_add(fresh_rows))
+        });
         self.clears = if clear == Verdict::Pass { self.clears + 1 } else { 0 };
         self.silent = if step.traffic { 0 } else { self.silent + 1 };
         let evidence: Vec<Finding> = mine().map(|finding| (**finding).clone()).collect();
@@ -117,6 +164,9 @@ impl PolicyMachine {
             // A check that slides rarely and was not asked yet has not passed.
             None if !self.qualified
                 && self.passes >= spec.qualify_windows
+                && self.passing.is_some_and(|(since, rows)| {
+                    since + spec.qualify_for <= step.at && rows >= spec.qualify_samples
+                })
                 && self.last.len() >= step.checks =>
             {
                 self.qualified = true;
@@ -124,11 +174,11 @@ impl PolicyMachine {
             }
             None => None,
             Some(incident) if self.clears >= spec.clear_windows => {
-                self.close();
+                self.close(step.at);
                 Some(decide(DecisionKind::Cleared, incident.since))
             }
             Some(incident) if self.silent >= spec.clear_windows && combined != Verdict::Breach => {
-                self.close();
+                self.close(step.at);
                 Some(decide(DecisionKind::Withdrawn, incident.since))
             }
             Some(_) => None,
@@ -179,8 +229,10 @@ impl PolicyMachine {
 
     /// Closes the incident. The history goes with it: the windows that opened this incident must
     /// not open the next one.
-    fn close(&mut self) {
+    fn close(&mut self, at: EventTime) {
         self.incident = None;
+        self.ended = Some(at);
+        self.passing = None;
         self.history.clear();
         self.passes = 0;
         self.silent = 0;
@@ -227,6 +279,8 @@ mod tests {
             clear_windows: 2,
             clear_bounds: BTreeMap::new(),
             qualify_windows: 2,
+            qualify_for: std::time::Duration::ZERO,
+            qualify_samples: 0,
             actions: vec![],
         }
     }
@@ -261,7 +315,7 @@ mod tests {
             standing_out: Vec::new(),
             sequential: None,
         };
-        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, checks: 1 };
+        let step = Step { at, findings: &[Arc::new(finding)], traffic: true, checks: 1, rows: 100 };
         let (next, decisions) = std::mem::take(machine).step(&spec(), &key(), step);
         *machine = next;
         decisions

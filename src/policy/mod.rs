@@ -5,5 +5,5 @@ pub mod identity;
 pub mod machine;
 pub mod spec;
 
-pub use machine::{Incident, PolicyMachine, Step};
+pub use machine::{FirstForm, Incident, PolicyMachine, Step};
 pub use spec::{Decide, KOfN, PolicySpec};

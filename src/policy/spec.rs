@@ -2,6 +2,7 @@
 //! what closes it again, and what is to be done.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::domain::Bound;
 pub use crate::domain::Decide;
@@ -32,6 +33,10 @@ pub struct PolicySpec {
     pub clear_bounds: BTreeMap<String, Bound>,
     /// Consecutive windows with every check `pass` after which a version is one to go back to.
     pub qualify_windows: usize,
+    /// Event time between the first and the last of them that this takes at least.
+    pub qualify_for: Duration,
+    /// Rows that they must have seen.
+    pub qualify_samples: u64,
     /// Names of the actions that a violation asks for.
     pub actions: Vec<String>,
 }

@@ -2,27 +2,42 @@
 //!
 //! ```text
 //! Proposed ─► Suppressed{why}
-//!     │
-//!     └─(intent durable)─► Submitting ─► Applied | Failed | Unknown
+//!   │  ▲
+//!   ▼  └─ approved
+//! AwaitingApproval ─► Denied | Expired
+//!   │
+//! Proposed ─► Preflight ─(intent durable)─► Submitting ─► Following ─► Applied ─► Verifying ─► Recovered
+//!                 │                           │    ▲         │                        │          NotRecovered
+//!             Suppressed                      ▼    │         ▼                        └────────► Inconclusive
+//!                                           Finding ┘      Failed, Cancelled
+//!                                             └─► NeedsHuman
 //! ```
 //!
-//! * An intent comes before the first call. Effects are carried out in the order in which they are
-//!   returned, and an intent must be durable before the effect after it is begun.
-//! * All attempts carry the same id. They end at the deadline: a rollback is stale within minutes.
-//! * `Failed` says that the target did not do it. Where an attempt may have reached it and no reply
-//!   says otherwise, the end is `Unknown`, and only a person can tell.
-//! * `Applied` says that the target took the request (or that a dry run was made), not that the
-//!   model has recovered.
+//! * An intent is durable before the first request that can change anything: effects are carried out in
+//!   the order in which they are returned. A preflight changes nothing, so it comes before the intent,
+//!   and a process that stops there has nothing to look up.
+//! * All requests carry the same id. None begins at or after the deadline: a rollback is stale within
+//!   minutes.
+//! * After a lost reply the action is looked up where the target can be asked, and sent again only where
+//!   the second request is known to have no second effect (see [`Idempotency`]).
+//! * `Failed` says that the target did not do it. Where that is not certain the end is `NeedsHuman`.
+//! * `Applied` says that the target has done it (or that a dry run was made); that the model is well
+//!   again is for the verification to say.
+
+mod step;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::backoff;
-use super::call::{Idempotency, Reply};
+use super::call::{Abilities, Idempotency, Reply, Step};
+use super::kind::ActionKind;
 
 /// How long after the deadline a reply may still come in; a call is itself cut at the deadline.
 pub const REPLY_GRACE_MILLIS: i64 = 5_000;
+/// How long an action that may have reached its target is looked for after it was last sent. A request
+/// that was on its way may be taken a little later than its reply was given up.
+pub const FIND_GRACE_MILLIS: i64 = 30_000;
 
 /// Why nothing was done although a policy wanted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,16 +45,17 @@ pub const REPLY_GRACE_MILLIS: i64 = 5_000;
 pub enum Suppression {
     /// The policy only observes.
     Observe,
+    /// The policy only recommends.
+    Recommend,
     /// There is no version to go back to.
     NoKnownGoodVersion,
-    /// Its deadline has passed, its incident is over, or it is configured no more.
+    /// Its deadline has passed, its incident is over, it is configured no more, or the target is not in
+    /// the state that the decision was about: somebody else has changed it.
     Stale,
     /// The same is already under way or done for this version.
     AlreadyActive,
     /// A newer decision asks for the same while this one was waiting.
     Superseded,
-    /// The policy only recommends.
-    Recommend,
     /// The same was done for this model not long ago.
     Cooldown,
     /// As much as may be done in the time was done.
@@ -59,11 +75,11 @@ impl Suppression {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Observe => "observe",
+            Self::Recommend => "recommend",
             Self::NoKnownGoodVersion => "no_known_good_version",
             Self::Stale => "stale",
             Self::AlreadyActive => "already_active",
             Self::Superseded => "superseded",
-            Self::Recommend => "recommend",
             Self::Cooldown => "cooldown",
             Self::Budget => "budget",
             Self::Breaker => "breaker",
@@ -80,24 +96,53 @@ impl fmt::Display for Suppression {
     }
 }
 
-/// What an action keeps to, fixed when it is proposed.
+/// What an action keeps to, fixed when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Its id, the same in every attempt.
+    /// Its id, the same in every request.
     pub id: String,
+    /// What it is for.
+    pub kind: ActionKind,
     /// What the target makes of a repetition.
     pub idempotency: Idempotency,
-    /// No attempt begins at or after this wall time, milliseconds since the epoch.
+    /// What the target can be asked.
+    pub abilities: Abilities,
+    /// No request that changes anything begins at or after this wall time, milliseconds since the epoch.
     pub deadline: i64,
+    /// How long what the target has taken may run, milliseconds.
+    pub finish_within: i64,
 }
 
-/// What a submitted action waits for.
+/// What an action waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The reply to the attempt that is under way.
+    /// The answer to the newest question.
     Reply,
-    /// The next attempt, at this wall time in milliseconds since the epoch.
+    /// The next question, at this wall time in milliseconds since the epoch.
     Until(i64),
+}
+
+/// What the inference log has shown since an action was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verified {
+    /// The traffic is on the good version, and its metric is inside the clear bounds.
+    Recovered,
+    /// It is not, although there was enough data to tell.
+    NotRecovered,
+    /// There was too little data to tell.
+    Inconclusive,
+}
+
+impl Verified {
+    /// The result as the API, the audit log and metrics spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::NotRecovered => "not_recovered",
+            Self::Inconclusive => "verify_inconclusive",
+        }
+    }
 }
 
 /// Where an action is in its life.
@@ -105,43 +150,114 @@ pub enum Phase {
 pub enum State {
     /// A policy wants it; nothing was done yet.
     Proposed,
+    /// A person is asked.
+    AwaitingApproval {
+        /// Wall time at which the question expires.
+        until: i64,
+    },
     /// It will not be done.
     Suppressed {
         /// Why not.
         reason: Suppression,
+        /// In words, where there is more to say.
+        detail: Option<String>,
     },
-    /// Its intent is recorded, and attempts are made.
-    Submitting {
-        /// Number of the newest attempt since the start of this process, 1 for the first.
-        attempt: u32,
+    /// A person said no.
+    Denied {
+        /// Who, and why.
+        detail: String,
+    },
+    /// Nobody said yes in time.
+    Expired,
+    /// The target is asked whether anything stands against it.
+    Preflight {
         /// What it waits for.
         phase: Phase,
-        /// Whether an earlier attempt may have been taken without our knowing.
-        doubt: bool,
-        /// Whether the incident is over, so that no further attempt is made.
-        withdrawn: bool,
     },
-    /// The target took it.
+    /// Its intent is recorded, and requests are made.
+    Submitting {
+        /// What it waits for.
+        phase: Phase,
+        /// Whether an earlier request may have been taken without our knowing.
+        doubt: bool,
+        /// Why no further request is made.
+        halted: Option<Halt>,
+    },
+    /// It may have been taken, and the target is asked.
+    Finding {
+        /// What it waits for.
+        phase: Phase,
+        /// Wall time until which it is looked for.
+        until: i64,
+        /// Why no further request is made.
+        halted: Option<Halt>,
+    },
+    /// The target took it and is at it.
+    Following {
+        /// What the target calls it.
+        reference: String,
+        /// What it waits for.
+        phase: Phase,
+        /// Wall time by which it must have succeeded.
+        until: i64,
+        /// What the target said last.
+        detail: String,
+        /// That it is being stopped, and why.
+        stopping: Option<String>,
+    },
+    /// The target has done it, and nothing is left to be seen.
     Applied {
-        /// Attempts made.
-        attempts: u32,
         /// What the target said.
+        detail: String,
+    },
+    /// The target has done it; the inference log has to show it.
+    Verifying {
+        /// What the target said.
+        detail: String,
+    },
+    /// What the inference log has shown.
+    Verified {
+        /// The result.
+        result: Verified,
+        /// In words.
         detail: String,
     },
     /// The target did not do it.
     Failed {
-        /// Attempts made.
-        attempts: u32,
         /// Why.
         detail: String,
     },
+    /// A person stopped it.
+    Cancelled {
+        /// Who, and what the target said.
+        detail: String,
+    },
     /// It may or may not have been done: a person has to look.
-    Unknown {
-        /// Attempts made.
-        attempts: u32,
+    NeedsHuman {
         /// What is known.
         detail: String,
     },
+}
+
+/// Why no further request is made although the action has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The incident that asked for it is over.
+    Withdrawn,
+    /// Everything was frozen, or the model is held.
+    Stopped,
+    /// The configuration does not allow it any more.
+    Forbidden,
+}
+
+impl Halt {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Withdrawn => "the incident has ended",
+            Self::Stopped => "a person stopped all changes",
+            Self::Forbidden => "the configuration no longer allows the same call",
+        }
+    }
 }
 
 impl State {
@@ -149,17 +265,44 @@ impl State {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Proposed => "proposed",
+            Self::AwaitingApproval { .. } => "awaiting_approval",
             Self::Suppressed { .. } => "suppressed",
+            Self::Denied { .. } => "denied",
+            Self::Expired => "expired",
+            Self::Preflight { .. } => "preflight",
             Self::Submitting { .. } => "submitting",
+            Self::Finding { .. } => "finding",
+            Self::Following { .. } => "running",
             Self::Applied { .. } => "applied",
+            Self::Verifying { .. } => "verifying",
+            Self::Verified { result, .. } => result.name(),
             Self::Failed { .. } => "failed",
-            Self::Unknown { .. } => "unknown",
+            Self::Cancelled { .. } => "cancelled",
+            Self::NeedsHuman { .. } => "needs_human",
         }
     }
 
     /// The state of an action whose intent is recorded and whose outcome is not, found at start.
     pub const fn interrupted() -> Self {
-        Self::Submitting { attempt: 0, phase: Phase::Reply, doubt: true, withdrawn: false }
+        Self::Submitting { phase: Phase::Reply, doubt: true, halted: None }
+    }
+
+    /// Whether requests are being made, or may be from one moment to the next.
+    pub const fn is_active(&self) -> bool {
+        matches!(
+            self,
+            Self::Preflight { .. } | Self::Submitting { .. } | Self::Finding { .. } | Self::Following { .. }
+        )
+    }
+
+    /// Whether nothing was sent yet, so that it can still be dropped without a trace at the target.
+    pub const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Proposed | Self::AwaitingApproval { .. })
+    }
+
+    /// Whether the target has done it.
+    pub const fn was_applied(&self) -> bool {
+        matches!(self, Self::Applied { .. } | Self::Verifying { .. } | Self::Verified { .. })
     }
 }
 
@@ -170,22 +313,51 @@ pub enum Event {
     Suppress(Suppression),
     /// The request cannot be made, with the reason.
     Refuse(String),
+    /// A person has to be asked, until this wall time.
+    Ask {
+        /// Milliseconds since the epoch.
+        until: i64,
+    },
+    /// A person said yes; requests may begin until the deadline.
+    Approve {
+        /// Milliseconds since the epoch.
+        deadline: i64,
+    },
+    /// A person said no.
+    Deny {
+        /// Who, and why.
+        detail: String,
+    },
+    /// A person wants it stopped.
+    Cancel {
+        /// Who, and why.
+        detail: String,
+    },
     /// Nothing stands against it.
     Begin,
     /// The process has started again with the action interrupted.
     Resume {
         /// Whether the configuration still allows the same call to the same target.
         allowed: bool,
+        /// Whether the target is still the same, so that it can be asked.
+        same_target: bool,
     },
-    /// An attempt has ended.
+    /// A question was answered.
     Finished {
         /// Which.
         attempt: u32,
         /// How.
-        result: Reply,
+        reply: Reply,
     },
-    /// The incident that asked for it is over.
-    Withdraw,
+    /// No further request may be made.
+    Halt(Halt),
+    /// The inference log has shown what became of the model.
+    Verify {
+        /// The result.
+        result: Verified,
+        /// In words.
+        detail: String,
+    },
     /// Time has passed.
     Tick,
 }
@@ -195,13 +367,19 @@ pub enum Event {
 pub enum Effect {
     /// Record the intent; the next effect waits until it is durable.
     Intent,
-    /// Make this attempt.
-    Submit {
-        /// Its number.
+    /// Ask the target.
+    Call {
+        /// Number of the question.
         attempt: u32,
+        /// What is asked.
+        step: Step,
     },
+    /// Record that the target took it, and what it calls it.
+    Accepted,
     /// Record what became of the action.
     Outcome,
+    /// Record what the inference log has shown.
+    Verified,
 }
 
 /// One action.
@@ -211,26 +389,39 @@ pub struct Action {
     pub terms: Terms,
     /// Where it is.
     pub state: State,
+    /// Questions asked since the start of this process; the number of the newest.
+    pub asked: u32,
 }
 
 impl Action {
     /// An action that a policy wants.
     pub const fn proposed(terms: Terms) -> Self {
-        Self { terms, state: State::Proposed }
+        Self { terms, state: State::Proposed, asked: 0 }
     }
 
     /// When time alone will change the action: milliseconds since the epoch.
-    pub const fn due(&self) -> Option<i64> {
+    pub fn due(&self) -> Option<i64> {
+        let reply = self.terms.deadline.saturating_add(REPLY_GRACE_MILLIS);
+        let of = |phase: &Phase, reply: i64| match phase {
+            Phase::Reply => reply,
+            Phase::Until(at) => *at,
+        };
         match &self.state {
             State::Proposed => Some(self.terms.deadline),
-            State::Submitting { phase: Phase::Reply, .. } => {
-                Some(self.terms.deadline.saturating_add(REPLY_GRACE_MILLIS))
+            State::AwaitingApproval { until } => Some(*until),
+            State::Preflight { phase } | State::Submitting { phase, .. } => Some(of(phase, reply)),
+            State::Finding { phase, until, .. } | State::Following { phase, until, .. } => {
+                Some(of(phase, until.saturating_add(REPLY_GRACE_MILLIS)))
             }
-            State::Submitting { phase: Phase::Until(at), .. } => Some(*at),
-            State::Suppressed { .. }
+            State::Verifying { .. }
+            | State::Verified { .. }
+            | State::Suppressed { .. }
+            | State::Denied { .. }
+            | State::Expired
             | State::Applied { .. }
             | State::Failed { .. }
-            | State::Unknown { .. } => None,
+            | State::Cancelled { .. }
+            | State::NeedsHuman { .. } => None,
         }
     }
 
@@ -238,161 +429,7 @@ impl Action {
     /// be done. An event that does not concern the state changes nothing.
     #[must_use]
     pub fn step(self, event: Event, now: i64) -> (Self, Vec<Effect>) {
-        let Self { terms, state } = self;
-        let (state, effects) = match state {
-            State::Proposed => proposed(&terms, event, now),
-            State::Submitting { attempt, phase, doubt, withdrawn } => {
-                Submitting { terms: &terms, attempt, phase, doubt, withdrawn }.step(event, now)
-            }
-            State::Unknown { attempts, detail } => unknown(attempts, detail, event),
-            ended @ (State::Suppressed { .. } | State::Applied { .. } | State::Failed { .. }) => {
-                (ended, Vec::new())
-            }
-        };
-        (Self { terms, state }, effects)
-    }
-}
-
-fn proposed(terms: &Terms, event: Event, now: i64) -> (State, Vec<Effect>) {
-    let suppressed = |reason| (State::Suppressed { reason }, vec![Effect::Outcome]);
-    match event {
-        Event::Suppress(reason) => suppressed(reason),
-        Event::Refuse(detail) => (State::Failed { attempts: 0, detail }, vec![Effect::Outcome]),
-        Event::Withdraw => suppressed(Suppression::Stale),
-        Event::Begin | Event::Tick if now >= terms.deadline => suppressed(Suppression::Stale),
-        Event::Begin => (
-            State::Submitting { attempt: 1, phase: Phase::Reply, doubt: false, withdrawn: false },
-            vec![Effect::Intent, Effect::Submit { attempt: 1 }],
-        ),
-        Event::Tick | Event::Resume { .. } | Event::Finished { .. } => (State::Proposed, Vec::new()),
-    }
-}
-
-/// A reply that comes after the end was declared unknown still says what happened.
-fn unknown(attempts: u32, detail: String, event: Event) -> (State, Vec<Effect>) {
-    match event {
-        Event::Finished { attempt, result: Reply::Accepted { detail, .. } } if attempt == attempts => {
-            (State::Applied { attempts, detail }, vec![Effect::Outcome])
-        }
-        Event::Finished { .. }
-        | Event::Suppress(_)
-        | Event::Refuse(_)
-        | Event::Begin
-        | Event::Resume { .. }
-        | Event::Withdraw
-        | Event::Tick => (State::Unknown { attempts, detail }, Vec::new()),
-    }
-}
-
-/// The fields of `State::Submitting`, with the terms beside them.
-struct Submitting<'a> {
-    terms: &'a Terms,
-    attempt: u32,
-    phase: Phase,
-    doubt: bool,
-    withdrawn: bool,
-}
-
-impl Submitting<'_> {
-    fn step(mut self, event: Event, now: i64) -> (State, Vec<Effect>) {
-        match (event, self.phase) {
-            (Event::Finished { attempt, result }, Phase::Reply) if attempt == self.attempt => {
-                self.finished(result, now)
-            }
-            (Event::Resume { allowed }, Phase::Reply) if self.attempt == 0 => self.resume(allowed, now),
-            (Event::Withdraw, Phase::Until(_)) => self.end("the incident ended before the next attempt"),
-            (Event::Withdraw, Phase::Reply) => {
-                self.withdrawn = true;
-                self.stay()
-            }
-            (Event::Tick, Phase::Until(_)) if now >= self.terms.deadline => {
-                self.end("the deadline has passed")
-            }
-            (Event::Tick, Phase::Until(at)) if now >= at => self.submit(),
-            (Event::Tick, Phase::Reply) if now >= self.terms.deadline.saturating_add(REPLY_GRACE_MILLIS) => {
-                self.doubt = true;
-                self.end("no reply came before the deadline")
-            }
-            (
-                Event::Finished { .. }
-                | Event::Resume { .. }
-                | Event::Tick
-                | Event::Suppress(_)
-                | Event::Refuse(_)
-                | Event::Begin,
-                Phase::Reply | Phase::Until(_),
-            ) => self.stay(),
-        }
-    }
-
-    fn finished(mut self, result: Reply, now: i64) -> (State, Vec<Effect>) {
-        match result {
-            Reply::Accepted { detail, .. } => {
-                (State::Applied { attempts: self.attempt, detail }, vec![Effect::Outcome])
-            }
-            Reply::Succeeded { .. } | Reply::Clear | Reply::Absent | Reply::Running { .. } => {
-                self.end("an answer to another question")
-            }
-            Reply::Rejected { why } | Reply::Barred { why, .. } | Reply::Failed { why } => self.end(&why),
-            Reply::Retry { why, doubt, retry_after } => {
-                self.doubt |= doubt;
-                if self.doubt && self.terms.idempotency == Idempotency::Unkeyed {
-                    return self.end(&why);
-                }
-                if self.withdrawn {
-                    return self.end(&format!("{why}, and the incident has ended"));
-                }
-                let asked = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                let wait = backoff::millis(&self.terms.id, self.attempt).max(asked);
-                let at = now.saturating_add(wait);
-                if at >= self.terms.deadline {
-                    return self.end(&format!("{why}, and the next attempt would be after the deadline"));
-                }
-                self.phase = Phase::Until(at);
-                self.stay()
-            }
-        }
-    }
-
-    fn resume(self, allowed: bool, now: i64) -> (State, Vec<Effect>) {
-        match self.terms.idempotency {
-            Idempotency::NoEffect => {
-                let detail = "dry run: nothing was called; completed after a restart".to_owned();
-                (State::Applied { attempts: self.attempt, detail }, vec![Effect::Outcome])
-            }
-            Idempotency::Keyed if !allowed => {
-                self.end("interrupted, and the configuration no longer allows the same call")
-            }
-            Idempotency::Keyed if now >= self.terms.deadline => {
-                self.end("interrupted, and the deadline has passed")
-            }
-            Idempotency::Keyed => self.submit(),
-            Idempotency::StateLike => self.end("interrupted"),
-            Idempotency::Unkeyed => self.end("interrupted, and the target cannot be asked twice"),
-        }
-    }
-
-    fn submit(mut self) -> (State, Vec<Effect>) {
-        self.attempt += 1;
-        self.phase = Phase::Reply;
-        let attempt = self.attempt;
-        (self.stay().0, vec![Effect::Submit { attempt }])
-    }
-
-    fn end(self, why: &str) -> (State, Vec<Effect>) {
-        let attempts = self.attempt;
-        let state = if self.doubt {
-            let detail = format!("{why}; an attempt may have been taken, so a person has to look");
-            State::Unknown { attempts, detail }
-        } else {
-            State::Failed { attempts, detail: why.to_owned() }
-        };
-        (state, vec![Effect::Outcome])
-    }
-
-    fn stay(self) -> (State, Vec<Effect>) {
-        let Self { attempt, phase, doubt, withdrawn, .. } = self;
-        (State::Submitting { attempt, phase, doubt, withdrawn }, Vec::new())
+        step::step(self, event, now)
     }
 }
 

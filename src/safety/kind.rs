@@ -53,13 +53,17 @@ impl FromStr for ActionKind {
     }
 }
 
-/// What a policy permits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a policy permits. The order is that of what it permits: each mode permits what those before do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyMode {
     /// Decisions are shown and recorded, and nothing is called.
     #[default]
     Observe,
+    /// People are told what would be done.
+    Recommend,
+    /// What changes a model is done once a person has approved it.
+    Approve,
     /// Actions are called without asking anybody.
     Auto,
 }
@@ -69,7 +73,14 @@ impl PolicyMode {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Observe => "observe",
+            Self::Recommend => "recommend",
+            Self::Approve => "approve",
             Self::Auto => "auto",
         }
+    }
+
+    /// Whether an action of this kind may be done at all.
+    pub fn permits(self, kind: ActionKind) -> bool {
+        self >= if kind.changes_model() { Self::Approve } else { Self::Recommend }
     }
 }

@@ -65,14 +65,51 @@ label_values! {
     ActionOutcome {
         /// It was not called, on purpose.
         Suppressed = "suppressed",
+        /// A person is asked.
+        AwaitingApproval = "awaiting_approval",
+        /// A person said no.
+        Denied = "denied",
+        /// Nobody said yes in time.
+        Expired = "expired",
         /// It was handed to its target.
         Submitted = "submitted",
-        /// The target confirmed it.
+        /// The target has it under way.
+        Running = "running",
+        /// The target has done it.
         Applied = "applied",
+        /// The inference log shows that the model is well again.
+        Recovered = "recovered",
+        /// The inference log shows that it is not.
+        NotRecovered = "not_recovered",
+        /// The inference log shows too little.
+        VerifyInconclusive = "verify_inconclusive",
         /// The target refused it, or the deadline passed.
         Failed = "failed",
+        /// A person stopped it.
+        Cancelled = "cancelled",
         /// Whether the target did it cannot be known.
-        Unknown = "unknown",
+        NeedsHuman = "needs_human",
+    }
+}
+
+impl ActionOutcome {
+    /// The outcome that the state of an action, as views spell it, is; none for those on the way.
+    pub fn of(state: &str) -> Option<Self> {
+        match state {
+            // A rollback that was applied is watched from then on.
+            "verifying" => Some(Self::Applied),
+            // Counted when the request is made.
+            "submitting" => None,
+            _ => Self::ALL.iter().copied().find(|outcome| outcome.name() == state),
+        }
+    }
+
+    /// Whether somebody has to look.
+    pub const fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            Self::Failed | Self::NeedsHuman | Self::NotRecovered | Self::VerifyInconclusive | Self::Expired
+        )
     }
 }
 

@@ -10,29 +10,51 @@ use std::time::Duration;
 use plimsoll::domain::{Decision, DecisionKind, EventTime, ModelKey, Segment, open_incidents};
 use plimsoll::engine::actor::entry::{Body, Ended, canonical};
 use plimsoll::engine::actor::{
-    ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, past_decisions,
+    ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, PolicyTerms, past_decisions,
 };
-use plimsoll::safety::{ActionKind, Idempotency, PolicyMode, Reply};
+use plimsoll::safety::{
+    Abilities, ActionKind, BreakerSpec, Budget, FleetAlarm, Idempotency, Limits, PolicyMode, Reply,
+};
 use proptest::prelude::*;
 
 const DEADLINE: i64 = 60_000;
 
 fn spec(name: &str, kind: ActionKind, target: &str, idempotency: Idempotency) -> ActionSpec {
     let deadline = Duration::from_millis(DEADLINE as u64);
-    ActionSpec { name: name.into(), kind, deadline, target: target.into(), idempotency }
+    ActionSpec {
+        name: name.into(),
+        kind,
+        deadline,
+        finish_within: deadline,
+        target: target.into(),
+        idempotency,
+        abilities: Abilities::default(),
+    }
 }
 
 /// Policies `p0` and `p1` act, `p2` observes.
 fn config() -> Config {
     let modes = [("p0", PolicyMode::Auto), ("p1", PolicyMode::Auto), ("p2", PolicyMode::Observe)];
+    let terms = |(policy, mode): (&str, PolicyMode)| {
+        (policy.to_owned(), PolicyTerms { mode, ..PolicyTerms::default() })
+    };
+    let free = Budget { count: u32::MAX, per: 1 };
     Config {
-        modes: modes.map(|(policy, mode)| (policy.to_owned(), mode)).into(),
+        policies: modes.map(terms).into(),
+        limits: Limits {
+            cooldown_rollback: 0,
+            cooldown_retrain: 0,
+            per_model: free,
+            fleet: free,
+            alarm: FleetAlarm { models: u32::MAX, share: 1.0, within: 1 },
+        },
+        breaker: BreakerSpec { failures: u32::MAX, open_for: 1 },
         actions: vec![
             spec("back", ActionKind::Rollback, "webhook", Idempotency::Keyed),
             spec("train", ActionKind::Retrain, "webhook", Idempotency::Keyed),
             spec("tell", ActionKind::Notify, "webhook", Idempotency::Unkeyed),
         ],
-        started: BTreeMap::new(),
+        ..Config::default()
     }
 }
 
@@ -141,7 +163,7 @@ impl World {
                     self.check_one_change_a_model();
                 }
                 Effect::Call(call) => self.check_call(call),
-                Effect::Changed(_) => {}
+                Effect::Changed(_) | Effect::Ordered(_) => {}
             }
         }
     }
@@ -170,7 +192,7 @@ impl World {
                 Body::Outcome { action_id, .. } => {
                     active.remove(action_id.as_str());
                 }
-                Body::Started { .. } | Body::Decision { .. } => {}
+                _ => {}
             }
         }
         active
@@ -299,11 +321,11 @@ proptest! {
 fn story(kill_at: Option<usize>) -> World {
     let mut world = World::new(config(), kill_at);
     let only = |decision: Decision, action: &str| Decision { actions: vec![action.to_owned()], ..decision };
-    let qualified = |model| decision(DecisionKind::Qualified, "p0", model, "v1", 1);
+    let qualified = |policy, model| decision(DecisionKind::Qualified, policy, model, "v1", 1);
     let violated = |policy, model| decision(DecisionKind::Violated, policy, model, "v2", 2);
     for decided in [
-        qualified("m0"),
-        qualified("m1"),
+        qualified("p0", "m0"),
+        qualified("p1", "m1"),
         only(violated("p0", "m0"), "back"),
         only(violated("p1", "m1"), "back"),
         only(violated("p1", "m0"), "train"),

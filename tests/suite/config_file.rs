@@ -1,6 +1,7 @@
 //! The configuration as a user meets it: everything wrong is said at once and in words, the
 //! environment overrides the file, secrets are never printed, and the documented file is complete.
 
+mod actions;
 mod consequences;
 mod documented;
 mod mistakes;

@@ -33,6 +33,8 @@ fn spec(checks: &[&str], clear: &[(&str, &str)]) -> PolicySpec {
             .map(|(check, bound)| ((*check).to_owned(), bound.parse::<Bound>().unwrap()))
             .collect::<BTreeMap<_, _>>(),
         qualify_windows: 2,
+        qualify_for: std::time::Duration::ZERO,
+        qualify_samples: 0,
         actions: vec!["back".to_owned()],
     }
 }
@@ -95,7 +97,7 @@ fn decided(spec: &PolicySpec, windows: &[Vec<Arc<Finding>>]) -> Vec<(DecisionKin
     let (mut machine, mut decided) = (PolicyMachine::default(), Vec::new());
     for (index, findings) in windows.iter().enumerate() {
         let traffic = findings.iter().any(|finding| finding.value != Some(0.0));
-        let step = Step { at: at(index as i64), findings, traffic, checks: 1 };
+        let step = Step { at: at(index as i64), findings, traffic, checks: 1, rows: 100 };
         let (next, decisions) = machine.step(spec, &key(), step);
         machine = next;
         decided.extend(decisions.into_iter().map(|decision| (decision.kind, index)));
@@ -152,7 +154,13 @@ fn a_version_that_takes_no_rows_any_more_is_withdrawn_and_not_cleared() {
     let (mut machine, mut kinds) = (PolicyMachine::default(), Vec::new());
     for (index, interval) in [BAD, BAD, None, None].into_iter().enumerate() {
         let findings = [ratio("ratio", interval)];
-        let step = Step { at: at(index as i64), findings: &findings, traffic: interval.is_some(), checks: 1 };
+        let step = Step {
+            at: at(index as i64),
+            findings: &findings,
+            traffic: interval.is_some(),
+            checks: 1,
+            rows: 100,
+        };
         let (next, decisions) = machine.step(&spec, &key(), step);
         machine = next;
         kinds.extend(decisions.into_iter().map(|decision| decision.kind));

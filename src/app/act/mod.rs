@@ -28,7 +28,7 @@ use crate::ingest::source::Source;
 use crate::telemetry::Telemetry;
 
 pub use ownership::Ownership;
-pub use shown::Shown;
+pub use shown::{Picture, Shown};
 
 /// Name of the readiness condition that this process acts or stands by.
 pub const ACT: &str = "act";

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rdkafka::consumer::ConsumerGroupMetadata;
 
-use super::{ACT, Decisions, Ended, Ownership, Surroundings, kind_of};
+use super::{ACT, Decisions, Ended, Ownership, Picture, Surroundings, kind_of};
 use crate::action::Lease;
 use crate::app::acting::Acting;
 use crate::audit::{Consumed, Kind};
 use crate::domain::SourcePartition;
-use crate::engine::decided::{self, Decided};
+use crate::engine::decided::{self, Told};
 use crate::ingest::source::{Commit, SourceEvent};
 use crate::telemetry::Rebalance;
 
@@ -28,7 +28,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
 /// A message that was read and not yet taken.
 struct Message {
     offset: i64,
-    decision: Result<Box<Decided>, decided::Error>,
+    told: Result<Box<Told>, decided::Error>,
 }
 
 /// The decisions while they are ours.
@@ -85,7 +85,7 @@ impl<'a> Role<'a> {
             acting.leave();
         }
         self.around.shown.owns(false);
-        self.around.shown.show(Vec::new());
+        self.around.shown.show(Picture::default());
     }
 
     /// Takes what the source has.
@@ -105,8 +105,8 @@ impl<'a> Role<'a> {
                 SourceEvent::Record(record) => {
                     let Some(owned) = &mut self.owned else { return };
                     let message = record.value.unwrap_or_default();
-                    let decision = decided::decode(message).map(Box::new);
-                    owned.messages.push_back(Message { offset: record.offset, decision });
+                    let told = decided::read(message).map(Box::new);
+                    owned.messages.push_back(Message { offset: record.offset, told });
                 }
                 SourceEvent::Assigned(partitions) => {
                     changed = true;
@@ -192,16 +192,13 @@ impl<'a> Role<'a> {
         (self.acted, self.doubted) = (true, None);
         ready(around, source);
         around.shown.owns(true);
-        while let Some(Message { offset, decision }) = owned.messages.pop_front() {
+        while let Some(Message { offset, told }) = owned.messages.pop_front() {
             owned.next = offset + 1;
             if let Some(ownership) = acting.ownership() {
                 ownership.read(owned.next);
             }
-            match decision {
-                Ok(decided) => {
-                    let now = (around.clock)();
-                    acting.decide_at(decided.decision, decided.decided_at.unwrap_or(now), now)?;
-                }
+            match told {
+                Ok(told) => acting.told(*told, (around.clock)())?,
                 Err(error) => {
                     around.shown.count_unreadable();
                     tracing::error!(
@@ -209,7 +206,7 @@ impl<'a> Role<'a> {
                         partition = owned.partition.partition,
                         offset,
                         error = &error as &dyn std::error::Error,
-                        "a message cannot be read as a decision, and is passed over"
+                        "a message cannot be read as a decision, command or report, and is passed over"
                     );
                 }
             }
@@ -238,7 +235,7 @@ impl<'a> Role<'a> {
 
     fn show(&self) {
         if let Some(acting) = self.owned.as_ref().and_then(|owned| owned.acting.as_ref()) {
-            self.around.shown.show(acting.views());
+            self.around.shown.show(acting.picture((self.around.clock)()));
         }
     }
 

@@ -95,6 +95,8 @@ fn model(version: &str, rows: u64, fair: PolicyState) -> ModelView {
         policy: policy.into(),
         state,
         since: (state == PolicyState::Violated).then(|| minute(17)),
+        decide: Default::default(),
+        checks: Vec::new(),
     };
     ModelView {
         key: key(version),

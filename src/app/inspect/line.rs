@@ -8,10 +8,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::{Accounting, Decision, EventTime, Finding, ModelKey};
+use crate::domain::{Accounting, Decision, EventTime, Finding, ModelKey, Report};
 use crate::engine::actor::Entry;
+use crate::engine::decided::Told;
 use crate::engine::message::{Message, Offsets, Progress};
 use crate::engine::{Generation, decided, wire};
+use crate::safety::Command;
 use crate::sketch::Summary;
 
 /// Where a message stands.
@@ -78,6 +80,16 @@ enum Line<'a> {
         bytes: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
         counts: Option<Counts<'a>>,
+    },
+    Command {
+        #[serde(flatten)]
+        place: Place,
+        command: Box<Command>,
+    },
+    Report {
+        #[serde(flatten)]
+        place: Place,
+        report: Box<Report>,
     },
     Progress {
         #[serde(flatten)]
@@ -183,8 +195,10 @@ fn progress_line(place: Place, progress: &Progress) -> Line<'_> {
 /// A message of the topic of decisions.
 pub(super) fn decision(place: Place, value: Option<&[u8]>) -> String {
     let Some(value) = value else { return json(&Line::Nothing { place }) };
-    match decided::decode(value) {
-        Ok(decided) => {
+    match decided::read(value) {
+        Ok(Told::Command(command)) => json(&Line::Command { place, command: Box::new(command) }),
+        Ok(Told::Report(report)) => json(&Line::Report { place, report: Box::new(report) }),
+        Ok(Told::Decided(decided)) => {
             let decided_at = decided.decided_at.map(EventTime::from_millis);
             json(&Line::Decision { place, decided_at, decision: Box::new(decided.decision) })
         }

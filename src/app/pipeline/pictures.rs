@@ -82,9 +82,17 @@ impl Pictures {
                 newest: state.newest,
                 evaluated_until: state.evaluated_until,
                 policies: state
+                    .spec
                     .policies
-                    .into_iter()
-                    .map(|(policy, state, since)| PolicyView { policy: policy.to_owned(), state, since })
+                    .iter()
+                    .zip(state.policies)
+                    .map(|(spec, (policy, state, since))| PolicyView {
+                        policy: policy.to_owned(),
+                        state,
+                        since,
+                        decide: spec.decide,
+                        checks: spec.checks.clone(),
+                    })
                     .collect(),
             })
             .collect();

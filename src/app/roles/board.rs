@@ -50,6 +50,7 @@ impl Board {
 
     /// Publishes the picture as it is now.
     pub fn publish(&self) {
+        let shown = self.shown.look();
         let parts = self.parts();
         let View { sources, accounting, rejected, configuration, .. } = parts.observed.clone();
         // An evaluator knows when its windows change; an observer only what it was told.
@@ -61,7 +62,9 @@ impl Board {
             accounting,
             rejected,
             configuration,
-            actions: self.shown.views().to_vec(),
+            actions: shown.actions.clone(),
+            commands: shown.commands.clone(),
+            safety: shown.safety.clone(),
             ..parts.evaluated.clone()
         };
         drop(parts);

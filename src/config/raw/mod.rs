@@ -2,20 +2,26 @@
 //! field is its description in the JSON Schema, and unknown keys are refused. Nothing is checked
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
+mod action;
 mod budget;
+mod http;
 mod kafka;
 mod model;
 mod parts;
 mod policy;
+mod safety;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use action::*;
 pub use budget::*;
+pub use http::*;
 pub use kafka::*;
 pub use model::*;
 pub use parts::*;
 pub use policy::*;
+pub use safety::*;
 
 /// Configuration of plimsoll: what to read, which models to watch, what to ask of them, and what
 /// to do about it.
@@ -48,10 +54,13 @@ pub struct Root {
     /// What policies may ask for.
     #[serde(default)]
     pub actions: Vec<Action>,
+    /// What holds for all actions together, whatever policies want.
+    #[serde(default)]
+    pub safety: Safety,
     /// Where the record of everything that was decided and done is kept.
     #[serde(default)]
     pub audit: Audit,
-    /// Metrics, health and the API.
+    /// Metrics, health, the API, and people's orders.
     #[serde(default)]
     pub http: Http,
     /// The daemon's own log, on standard error.
@@ -138,20 +147,6 @@ pub enum AuditStore {
     Kafka,
     /// In `file`.
     File,
-}
-
-/// Metrics, health and the API.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port to listen on; port 0 takes a free one. There is no authentication: keep it on a loopback address, or behind something that has it.
-    pub listen: String,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".into() }
-    }
 }
 
 /// The daemon's own log.

@@ -1,11 +1,11 @@
-//! Policies and the actions they may ask for.
+//! Policies: when a model version is in violation, what is wanted then, and how freely it is done.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bound, Duration, SecretRef};
+use super::{Bound, Duration};
 use crate::policy;
 
 /// When a model version counts as in violation, and what is wanted then.
@@ -35,12 +35,21 @@ pub struct Policy {
     /// What makes a version good to go back to.
     #[serde(default)]
     pub qualify: Qualify,
-    /// `observe`: decisions are recorded and nothing is called. `auto`: the actions are taken.
+    /// `observe`: decisions are recorded and nothing is called. `recommend`: people are told, models are left alone. `approve`: what changes a model waits for a person. `auto`: the actions are taken.
     #[serde(default)]
     pub mode: Mode,
+    /// `mode: approve`: how long an action waits for a person.
+    #[serde(default)]
+    pub approval: Approval,
+    /// What must be seen in the records after a rollback.
+    #[serde(default)]
+    pub verify: Verify,
     /// Names of the actions to take when an incident opens.
     #[serde(default)]
     pub actions: Vec<String>,
+    /// Names of the notifying actions to take where an action failed, expired, may or may not have been done, did not help, had no version to go back to, or was stopped because everything was frozen.
+    #[serde(default)]
+    pub escalate: Vec<String>,
 }
 
 /// By what a policy decides that a model version is in violation.
@@ -97,111 +106,85 @@ impl Default for Clear {
     }
 }
 
-/// A version is good to go back to after this many windows in a row in which every check passed.
+/// A version is good to go back to after this many windows in a row in which every check passed,
+/// spanning at least this much event time, and with at least this many records.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Qualify {
     /// Windows in a row.
     #[schemars(range(min = 1, max = 1000))]
     pub windows: u32,
+    /// Event time that must lie between the ends of the first and the last of them.
+    #[serde(rename = "for")]
+    pub span: Duration,
+    /// Records of the version that they must have seen.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_u64))]
+    pub samples: u64,
 }
 
 impl Default for Qualify {
     fn default() -> Self {
-        Self { windows: 2 }
+        Self { windows: 2, span: Duration::from("0s"), samples: 0 }
     }
 }
 
-/// Whether a policy acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// How freely a policy acts. The order is that of the freedom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Decisions are recorded, nothing is called.
     #[default]
     Observe,
+    /// People are told; what would be done to a model is recorded.
+    Recommend,
+    /// What changes a model waits until a person approves it.
+    Approve,
     /// The actions are taken.
     Auto,
 }
 
-/// Something that policies may ask for.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Action {
-    /// Its name.
-    #[schemars(length(min = 1, max = 100))]
-    pub name: String,
-    /// What it is for: `rollback` (to the last good version), `retrain`, `notify`.
-    pub kind: ActionKind,
-    /// What carries it out: `dry_run` only records it, `webhook` calls an address.
-    #[serde(default)]
-    pub target: TargetKind,
-    /// The address for `target: webhook`.
-    #[serde(default)]
-    pub webhook: Option<Webhook>,
-    /// No further attempt is made after this.
-    #[serde(default = "five_minutes")]
-    pub deadline: Duration,
-}
-
-fn five_minutes() -> Duration {
-    Duration::from("5m")
-}
-
-/// What an action is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ActionKind {
-    /// Back to the last version that qualified.
-    Rollback,
-    /// Train a new version.
-    Retrain,
-    /// Tell somebody.
-    Notify,
-}
-
-impl ActionKind {
-    /// The kind as configurations and the API spell it.
+impl Mode {
+    /// The mode as configurations spell it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Rollback => "rollback",
-            Self::Retrain => "retrain",
-            Self::Notify => "notify",
+            Self::Observe => "observe",
+            Self::Recommend => "recommend",
+            Self::Approve => "approve",
+            Self::Auto => "auto",
         }
     }
+}
 
-    /// Whether it changes what a model does, and does not only tell somebody.
-    pub const fn acts(self) -> bool {
-        matches!(self, Self::Rollback | Self::Retrain)
+/// How long an action waits for a person, under `mode: approve`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approval {
+    /// After this it has expired: nothing is done, and `escalate` is called.
+    pub within: Duration,
+}
+
+impl Default for Approval {
+    fn default() -> Self {
+        Self { within: Duration::from("30m") }
     }
 }
 
-/// What carries out an action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetKind {
-    /// Only recorded.
-    #[default]
-    DryRun,
-    /// A signed HTTP call.
-    Webhook,
-}
-
-/// A signed call (Standard Webhooks).
+/// What the records must show after a rollback: that the traffic has moved, and that the good version
+/// is inside the clear bounds.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Webhook {
-    /// Address; `https`, or `http` on a loopback address.
-    pub url: String,
-    /// Key that signs the call.
-    pub secret: SecretRef,
-    /// PEM file with the authorities that sign the server's certificate; default: those of the system.
-    #[serde(default)]
-    pub ca_file: Option<String>,
-    /// How long one attempt may take.
-    #[serde(default = "ten_seconds")]
-    pub timeout: Duration,
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Time in which they must show it. Default: three times the longest window of the policy's checks, and at least 5m.
+    pub within: Option<Duration>,
+    /// Share of the model's records that the good version must have, above 0.
+    pub traffic: f64,
+    /// Records of the good version that must have been seen.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub samples: u64,
 }
 
-fn ten_seconds() -> Duration {
-    Duration::from("10s")
+impl Default for Verify {
+    fn default() -> Self {
+        Self { within: None, traffic: 0.95, samples: 100 }
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Mechanism, OffsetReset, Protocol, Role, Secret};
+use super::{Mechanism, OffsetReset, Protocol, Role};
+use crate::config::secret::Secret;
 
 /// The Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

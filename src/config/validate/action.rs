@@ -1,10 +1,21 @@
-//! Actions: a target that is whole, and addresses that do not send evidence in the clear.
+//! Actions: a target that is whole and made for the kind of action, and addresses that do not send
+//! evidence in the clear.
+
+mod address;
+mod target;
+
+use std::time::Duration;
 
 use super::Surroundings;
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
-use crate::config::raw::{self, TargetKind};
-use crate::config::tree::{Action, Target, Webhook};
+use crate::config::raw::{self, ActionKind, TargetKind};
+use crate::config::tree::{Action, Target};
+use target::Section;
+
+/// How long what was started may run, by default.
+const RETRAIN_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
+const OTHERS_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn actions(
     root: &raw::Root,
@@ -16,120 +27,107 @@ pub(super) fn actions(
     let mut actions = Vec::new();
     for (index, raw) in root.actions.iter().enumerate() {
         let path = list.at(index);
-        let wanted = root.policies.iter().any(|policy| policy.actions.contains(&raw.name));
+        let asks =
+            |policy: &raw::Policy| policy.actions.contains(&raw.name) || policy.escalate.contains(&raw.name);
+        let wanted = root.policies.iter().any(asks);
         if !wanted && !report.removed.touches(&KeyPath::root("policies")) {
             report.warn(&path, format!("no policy asks for `{}`", raw.name));
         }
-        actions.push(action(raw, &path, around, report));
+        let brokers = root.kafka.brokers.is_some() || report.removed.lacks("kafka");
+        actions.push(action(raw, &path, brokers, around, report));
     }
     actions.into_iter().collect()
 }
 
+/// `brokers`: whether there is a Kafka cluster, or may have been one.
 fn action(
-    raw_action: &raw::Action,
+    raw: &raw::Action,
     path: &KeyPath,
+    brokers: bool,
     around: &Surroundings<'_>,
     report: &mut Report,
 ) -> Option<Action> {
-    report.plain_name(&path.key("name"), &raw_action.name);
-    let deadline = report.positive(&path.key("deadline"), &raw_action.deadline);
-    let lost_deadline = report.lost(&path.key("deadline"));
-    let webhook = raw_action.webhook.as_ref().map(|raw| {
-        let path = path.key("webhook");
-        if let Err(wrong) = address(&raw.url) {
-            report.error(&path.key("url"), wrong);
-        }
-        let timeout = report.positive(&path.key("timeout"), &raw.timeout);
-        if let (Some(timeout), Some(deadline)) = (timeout, deadline)
-            && timeout > deadline
-            && !lost_deadline
-            && !report.lost(&path.key("timeout"))
-        {
-            report.error(&path.key("timeout"), "must not be longer than the action's `deadline`");
-        }
-        // Under `dry_run` nothing is signed, so that a policy can be tried before its key exists.
-        let secret = match raw_action.target {
-            TargetKind::Webhook => report.secret(&path.key("secret"), &raw.secret, around).map(Some),
-            TargetKind::DryRun => Some(None),
-        };
-        let ca_file = match &raw.ca_file {
-            Some(file) => report.file(&path.key("ca_file"), file, around).map(Some),
-            None => Some(None),
-        };
-        let (secret, ca_file, timeout) = (secret?, ca_file?, timeout?);
-        Some(secret.map(|secret| Webhook { url: raw.url.clone(), secret, ca_file, timeout }))
-    });
-    let target = match (raw_action.target, webhook) {
-        (TargetKind::DryRun, None | Some(Some(_))) => Some(Target::DryRun),
-        (TargetKind::Webhook, Some(webhook)) => webhook.flatten().map(Target::Webhook),
-        (TargetKind::DryRun, Some(None)) => None,
-        (TargetKind::Webhook, None) if report.lost(&path.key("webhook")) => None,
-        (TargetKind::Webhook, None) => {
-            report.error(&path.key("target"), "`webhook` needs a `webhook` with `url` and `secret`");
-            None
-        }
+    report.plain_name(&path.key("name"), &raw.name);
+    let deadline = report.positive(&path.key("deadline"), &raw.deadline);
+    let finish_within = match &raw.finish_within {
+        Some(within) => report.positive(&path.key("finish_within"), within),
+        None if raw.kind == ActionKind::Retrain => Some(RETRAIN_WITHIN),
+        None => Some(OTHERS_WITHIN),
     };
+    if let Some(only) = raw.target.only()
+        && raw.kind != only
+        && !report.lost(&path.key("target"))
+    {
+        let (target, only) = (raw.target.name(), only.name());
+        report.error(&path.key("target"), format!("`{target}` is for actions of the kind `{only}` only"));
+    }
+    let target = target(raw, path, deadline, brokers, around, report);
     Some(Action {
-        name: raw_action.name.clone(),
-        kind: raw_action.kind,
+        name: raw.name.clone(),
+        kind: raw.kind,
         target: target?,
         deadline: deadline?,
+        finish_within: finish_within?,
     })
 }
 
-/// Whether calls may go to `url`: `https`, or `http` on a loopback address, and no user or password
-/// in it, which would end up in logs. The message never repeats the address.
-fn address(url: &str) -> Result<(), &'static str> {
-    const WRONG: &str = "must be an address such as https://deploy.example.com/plimsoll";
-    let (scheme, rest) = url.split_once("://").ok_or(WRONG)?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if url.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
-        return Err(WRONG);
-    }
-    if authority.contains('@') {
-        return Err("must not hold a user or password; calls are signed with `secret`");
-    }
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':').unwrap_or(port)),
-        None => authority.split_once(':').unwrap_or((authority, "")),
-    };
-    if host.is_empty() || !(port.is_empty() || port.parse::<u16>().is_ok()) {
-        return Err(WRONG);
-    }
-    let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match scheme {
-        "https" => Ok(()),
-        "http" if loopback => Ok(()),
-        "http" => {
-            Err("must be `https`: what is sent is evidence about a model; `http` is for loopback addresses")
+/// What carries the action out. Of sections that it does not use the secrets are not read, so that a
+/// policy can be tried with `dry_run` before there are any; all else about them is judged.
+fn target(
+    raw: &raw::Action,
+    path: &KeyPath,
+    deadline: Option<Duration>,
+    brokers: bool,
+    around: &Surroundings<'_>,
+    report: &mut Report,
+) -> Option<Target> {
+    use TargetKind as Kind;
+    let deadline = deadline.filter(|_| !report.lost(&path.key("deadline")));
+    let mut section = Section::new(path, raw, deadline, brokers, around, report);
+    let built = [
+        (Kind::Webhook, raw.webhook.as_ref().map(|it| section.enter(Kind::Webhook).webhook(it))),
+        (Kind::Mlflow, raw.mlflow.as_ref().map(|it| section.enter(Kind::Mlflow).mlflow(it))),
+        (Kind::Airflow, raw.airflow.as_ref().map(|it| section.enter(Kind::Airflow).airflow(it))),
+        (Kind::Github, raw.github.as_ref().map(|it| section.enter(Kind::Github).github(it))),
+        (Kind::Gitlab, raw.gitlab.as_ref().map(|it| section.enter(Kind::Gitlab).gitlab(it))),
+        (Kind::Jenkins, raw.jenkins.as_ref().map(|it| section.enter(Kind::Jenkins).jenkins(it))),
+        (
+            Kind::ArgoWorkflows,
+            raw.argo_workflows.as_ref().map(|it| section.enter(Kind::ArgoWorkflows).argo_workflows(it)),
+        ),
+        (Kind::Kserve, raw.kserve.as_ref().map(|it| section.enter(Kind::Kserve).kserve(it))),
+        (
+            Kind::ArgoRollouts,
+            raw.argo_rollouts.as_ref().map(|it| section.enter(Kind::ArgoRollouts).argo_rollouts(it)),
+        ),
+        (Kind::Kafka, raw.kafka.as_ref().map(|it| section.enter(Kind::Kafka).kafka(it))),
+        (
+            Kind::Alertmanager,
+            raw.alertmanager.as_ref().map(|it| section.enter(Kind::Alertmanager).alertmanager(it)),
+        ),
+        (Kind::Pagerduty, raw.pagerduty.as_ref().map(|it| section.enter(Kind::Pagerduty).pagerduty(it))),
+        (Kind::Slack, raw.slack.as_ref().map(|it| section.enter(Kind::Slack).slack(it))),
+    ];
+    let mut own = None;
+    let mut whole = true;
+    for (kind, built) in built {
+        let Some(built) = built else { continue };
+        whole &= built.is_some();
+        if kind == raw.target {
+            own = Some(built);
+        } else if raw.target != Kind::DryRun && !report.lost(&path.key("target")) {
+            let wrong = format!("is not used, because the target is `{}`", raw.target.name());
+            report.warn(&path.key(kind.name()), wrong);
         }
-        _ => Err(WRONG),
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn evidence_leaves_the_machine_encrypted_only() {
-        for url in
-            ["https://a.example/x", "http://127.0.0.1:8080/x", "http://localhost/", "http://[::1]:9/x?y"]
-        {
-            assert_eq!(address(url), Ok(()), "{url}");
-        }
-        for url in [
-            "http://a.example/x",
-            "http://127.0.0.1.example/x",
-            "http://localhost@a.example/",
-            "https://user:pass@a.example/",
-            "ftp://localhost/",
-            "https://",
-            "https://a:port/",
-            "https://a b/",
-            "a.example",
-        ] {
-            assert!(address(url).is_err(), "{url}");
+    let name = raw.target.name();
+    match own {
+        _ if raw.target == Kind::DryRun => whole.then_some(Target::DryRun),
+        Some(target) => target.filter(|_| whole),
+        None if report.lost(&path.key(name)) => None,
+        None => {
+            report.error(&path.key("target"), format!("`{name}` needs the section `{name}`"));
+            None
         }
     }
 }

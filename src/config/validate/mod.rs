@@ -4,9 +4,11 @@
 mod action;
 mod budget;
 mod check;
+mod http;
 mod kafka;
 mod model;
 mod policy;
+mod safety;
 mod sequential;
 mod topic;
 
@@ -22,7 +24,7 @@ use super::path::KeyPath;
 use super::raw;
 use super::secret::Secret;
 use super::suggest::hint;
-use super::tree::{Audit, Config, Http, Ingest, Log, Role};
+use super::tree::{Audit, Config, Ingest, Log, Role};
 
 /// What validation needs besides the document.
 pub(crate) struct Surroundings<'a> {
@@ -41,9 +43,10 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     let models = model::models(root, around, report);
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
+    let safety = safety::safety(&root.safety, report);
     let audit = audit(root, around, report);
     let ingest = ingest(&root.ingest, report);
-    let http = http(&root.http, report);
+    let http = http::http(&root.http, around, report);
     let log = log(&root.log, report);
     topic::distinct(root, report);
     Some(Config {
@@ -55,6 +58,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
         models: models?,
         policies: policies?,
         actions: actions?,
+        safety: safety?,
         audit: audit?,
         http: http?,
         log: log?,
@@ -95,25 +99,6 @@ fn audit(root: &raw::Root, around: &Surroundings<'_>, report: &mut Report) -> Op
         }
         raw::AuditStore::File => Some(Audit::File { path: around.folder.join(&root.audit.file) }),
     }
-}
-
-fn http(raw: &raw::Http, report: &mut Report) -> Option<Http> {
-    let path = KeyPath::root("http").key("listen");
-    let text = raw.listen.replacen("localhost:", "127.0.0.1:", 1);
-    let Ok(listen) = text.parse::<std::net::SocketAddr>() else {
-        report.error(
-            &path,
-            format!("`{}` is not an address and port; write `127.0.0.1:9464` or `[::1]:9464`", raw.listen),
-        );
-        return None;
-    };
-    if !listen.ip().is_loopback() {
-        report.warn(
-            &path,
-            format!("{listen} can be reached from other machines, and there is no authentication"),
-        );
-    }
-    Some(Http { listen })
 }
 
 /// Levels, as the filter spells them.

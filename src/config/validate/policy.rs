@@ -2,13 +2,17 @@
 //! breached by it, and clear no sooner than they violate.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::sequential;
+use super::{safety, sequential};
 use crate::config::error::Report;
 use crate::config::path::KeyPath;
 use crate::config::raw::{self, Mode};
-use crate::config::tree::{Decide, Policy};
+use crate::config::tree::{Decide, Policy, Verify};
 use crate::domain::Bound;
+
+/// Time for a verification where none is stated, at least.
+const SHORTEST_VERIFICATION: Duration = Duration::from_secs(5 * 60);
 
 pub(super) fn policies(root: &raw::Root, report: &mut Report) -> Option<Vec<Policy>> {
     let list = KeyPath::root("policies");
@@ -58,10 +62,13 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
         let names = root.actions.iter().map(|action| action.name.as_str());
         report.find(&path.key("actions").at(index), "action", action, &actions, names);
     }
+    escalations(raw, path, root, report);
     let decide = decide(raw, path, root, report);
-    if raw.mode == Mode::Auto && raw.actions.is_empty() && !report.lost(&path.key("actions")) {
-        report.error(&path.key("mode"), "`auto` needs `actions`");
+    if raw.mode != Mode::Observe && raw.actions.is_empty() && !report.lost(&path.key("actions")) {
+        report.error(&path.key("mode"), format!("`{}` needs `actions`", raw.mode.name()));
     }
+    let approval_within = report.positive(&path.key("approval").key("within"), &raw.approval.within);
+    let qualify_span = report.duration(&path.key("qualify").key("for"), &raw.qualify.span);
     let models = KeyPath::root("models");
     let names = root.models.iter().map(|model| model.name.as_str());
     let model = report.find(&path.key("model"), "model", &raw.model, &models, names);
@@ -70,6 +77,7 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
     if let Some(model) = model {
         version_to_go_back_to(raw, path, root, &root.models[model], report);
     }
+    let verify = verify(raw, path, model.map(|index| &root.models[index]), report);
     let violate = match decide? {
         Decide::Sequential => raw::Violate { windows: 1, of: 1 },
         Decide::Window => raw.violate.clone().unwrap_or_default(),
@@ -84,9 +92,54 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
         clear_windows: raw.clear.windows,
         clear_bounds: bounds?,
         qualify_windows: raw.qualify.windows,
+        qualify_span: qualify_span?,
+        qualify_samples: raw.qualify.samples,
         mode: raw.mode,
+        approval_within: approval_within?,
+        verify: verify?,
         actions: raw.actions.clone(),
+        escalate: raw.escalate.clone(),
     })
+}
+
+/// What is called where an action came to nothing must not be one that may come to nothing like it.
+fn escalations(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Report) {
+    let list = path.key("escalate");
+    report.unrepeated(&list, &raw.escalate);
+    for (index, name) in raw.escalate.iter().enumerate() {
+        let path = list.at(index);
+        let names = root.actions.iter().map(|action| action.name.as_str());
+        let found = report.find(&path, "action", name, &KeyPath::root("actions"), names);
+        if let Some(action) = found.map(|index| &root.actions[index])
+            && action.kind.acts()
+        {
+            let kind = action.kind.name();
+            report.error(&path, format!("`{name}` is a `{kind}`; only a `notify` can be an escalation"));
+        }
+    }
+}
+
+/// What must be seen after a rollback. Windows of the good version have to fill again, so the time
+/// follows from the longest of them unless it is stated.
+fn verify(
+    raw: &raw::Policy,
+    path: &KeyPath,
+    model: Option<&raw::Model>,
+    report: &mut Report,
+) -> Option<Verify> {
+    let path = path.key("verify");
+    let traffic = safety::share(raw.verify.traffic, &path.key("traffic"), report);
+    let within = match &raw.verify.within {
+        Some(within) => report.positive(&path.key("within"), within),
+        None => {
+            let windows = model?.checks.iter().filter(|check| raw.checks.contains(&check.name));
+            // A window that cannot be read is reported where it is written.
+            let spans = windows.filter_map(|check| humantime::parse_duration(&check.window.0).ok());
+            Some(spans.max().unwrap_or_default().saturating_mul(3).max(SHORTEST_VERIFICATION))
+        }
+    };
+    let stated = raw.verify.within.is_some();
+    Some(Verify { within: within?, stated, traffic: traffic?, samples: raw.verify.samples })
 }
 
 /// By what the policy decides, and that this may ask for its actions; none where that follows from

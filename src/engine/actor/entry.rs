@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{Decision, EventTime, Version};
-use crate::safety::{ActionKind, Idempotency, State, Suppression};
+use crate::safety::{Action, ActionKind, Command, Idempotency, ModelName, State, Suppression, Verified};
 
 /// The version of the stored form.
 pub const FORMAT: u32 = 1;
@@ -69,24 +69,44 @@ pub enum Ended {
     Suppressed {
         /// Why not.
         reason: Suppression,
+        /// In words, where there is more to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
     },
-    /// The target took it.
+    /// A person said no.
+    Denied {
+        /// Who, and why.
+        detail: String,
+    },
+    /// Nobody said yes in time.
+    Expired,
+    /// The target has done it.
     Applied {
-        /// Attempts since the start of the process.
+        /// Questions asked since the start of the process.
         attempts: u32,
         /// What the target said.
         detail: String,
+        /// Rollbacks: event time from which on the inference log has to show it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<EventTime>,
     },
     /// The target did not do it.
     Failed {
-        /// Attempts since the start of the process.
+        /// Questions asked since the start of the process.
         attempts: u32,
         /// Why.
         detail: String,
     },
+    /// A person stopped it.
+    Cancelled {
+        /// Questions asked since the start of the process.
+        attempts: u32,
+        /// Who, and what the target said.
+        detail: String,
+    },
     /// It may or may not have been done.
-    Unknown {
-        /// Attempts since the start of the process.
+    NeedsHuman {
+        /// Questions asked since the start of the process.
         attempts: u32,
         /// What is known.
         detail: String,
@@ -94,24 +114,40 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The end that `state` is, if it is one.
-    pub fn of(state: &State) -> Option<Self> {
-        Some(match state.clone() {
-            State::Proposed | State::Submitting { .. } => return None,
-            State::Suppressed { reason } => Self::Suppressed { reason },
-            State::Applied { attempts, detail } => Self::Applied { attempts, detail },
-            State::Failed { attempts, detail } => Self::Failed { attempts, detail },
-            State::Unknown { attempts, detail } => Self::Unknown { attempts, detail },
+    /// The end that `action` has come to, if it has; `since` is from when on its effect has to show.
+    pub fn of(action: &Action, since: Option<EventTime>) -> Option<Self> {
+        let attempts = action.asked;
+        Some(match action.state.clone() {
+            State::Proposed
+            | State::AwaitingApproval { .. }
+            | State::Preflight { .. }
+            | State::Submitting { .. }
+            | State::Finding { .. }
+            | State::Following { .. }
+            | State::Verified { .. } => return None,
+            State::Suppressed { reason, detail } => Self::Suppressed { reason, detail },
+            State::Denied { detail } => Self::Denied { detail },
+            State::Expired => Self::Expired,
+            State::Applied { detail } | State::Verifying { detail } => {
+                Self::Applied { attempts, detail, since }
+            }
+            State::Failed { detail } => Self::Failed { attempts, detail },
+            State::Cancelled { detail } => Self::Cancelled { attempts, detail },
+            State::NeedsHuman { detail } => Self::NeedsHuman { attempts, detail },
         })
     }
 
     /// The state that it was.
     pub fn into_state(self) -> State {
         match self {
-            Self::Suppressed { reason } => State::Suppressed { reason },
-            Self::Applied { attempts, detail } => State::Applied { attempts, detail },
-            Self::Failed { attempts, detail } => State::Failed { attempts, detail },
-            Self::Unknown { attempts, detail } => State::Unknown { attempts, detail },
+            Self::Suppressed { reason, detail } => State::Suppressed { reason, detail },
+            Self::Denied { detail } => State::Denied { detail },
+            Self::Expired => State::Expired,
+            Self::Applied { detail, since: Some(_), .. } => State::Verifying { detail },
+            Self::Applied { detail, since: None, .. } => State::Applied { detail },
+            Self::Failed { detail, .. } => State::Failed { detail },
+            Self::Cancelled { detail, .. } => State::Cancelled { detail },
+            Self::NeedsHuman { detail, .. } => State::NeedsHuman { detail },
         }
     }
 }
@@ -134,6 +170,39 @@ pub enum Body {
         /// The actions that follow from it.
         actions: Vec<Planned>,
     },
+    /// The evidence for the actions of a decision, sealed before any of them begins.
+    Evidence {
+        /// The decision.
+        decision: String,
+        /// The actions that stand on it.
+        action_ids: Vec<String>,
+        /// What was known: the entry of the decision by number and hash (it holds the findings with their
+        /// counts), the configuration, policy and profile by their hashes, how far the logs were read, the
+        /// model's digest where it is logged.
+        snapshot: Value,
+        /// `sha256:` and the hash of `snapshot` as canonical JSON; an approval names it.
+        sha256: String,
+    },
+    /// A person ordered something.
+    Command {
+        /// Who, why and what.
+        command: Command,
+        /// Whether it was carried out.
+        accepted: bool,
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// Approvals: the wall time by which requests must have begun.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "maybe_wall_time")]
+        deadline: Option<i64>,
+    },
+    /// Too many models wanted a change at once, so that nothing may be changed.
+    Frozen {
+        /// How many.
+        models: u64,
+        /// In words.
+        reason: String,
+    },
     /// A call is about to be made for the first time.
     Intent {
         /// Id of the action.
@@ -148,12 +217,56 @@ pub enum Body {
         /// What will be sent, the same in every attempt.
         payload: Value,
     },
-    /// An action has ended.
+    /// The target took an action, and is at it.
+    Accepted {
+        /// Id of the action.
+        action_id: String,
+        /// What the target calls it.
+        reference: String,
+        /// What the target said.
+        detail: String,
+        /// Wall time by which it must have succeeded.
+        #[serde(with = "wall_time")]
+        until: i64,
+    },
+    /// What became of the call of an action.
     Outcome {
         /// Id of the action.
         action_id: String,
         /// How it ended.
         outcome: Ended,
+    },
+    /// What the inference log has shown of a rollback that was applied.
+    Verified {
+        /// Id of the action.
+        action_id: String,
+        /// The result.
+        result: Verified,
+        /// In words.
+        detail: String,
+    },
+    /// An action needs a person.
+    Escalated {
+        /// Id of the action.
+        action_id: String,
+        /// Why: the name of the state or of the suppression.
+        reason: String,
+        /// In words.
+        detail: String,
+        /// The notifications that follow.
+        actions: Vec<Planned>,
+    },
+    /// A version was seen to take traffic.
+    Served {
+        /// The model.
+        #[serde(flatten)]
+        model: ModelName,
+        /// Its version.
+        version: Version,
+        /// Event time from which on it did.
+        from: EventTime,
+        /// Event time until which it did.
+        until: EventTime,
     },
 }
 
@@ -235,6 +348,21 @@ fn write_canonical(value: &Value, text: &mut String) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             text.push_str(&value.to_string());
         }
+    }
+}
+
+/// The same where there may be none.
+mod maybe_wall_time {
+    use super::EventTime;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "the form that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(millis: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        millis.map(EventTime::from_millis).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        Ok(Option::<EventTime>::deserialize(deserializer)?.map(EventTime::as_millis))
     }
 }
 

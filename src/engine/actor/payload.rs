@@ -8,6 +8,7 @@ use crate::domain::{Decide, Decision, EventTime, Finding, Verdict, Version};
 use crate::safety::ActionKind;
 
 use super::entry::{canonical, to_value};
+use super::task::Escalation;
 
 /// A request body has fewer bytes than this.
 pub const BODY_BYTES: usize = 20_000;
@@ -141,6 +142,10 @@ pub(super) struct Request<'a> {
     pub(super) omitted: u64,
     /// The version to go back to.
     pub(super) to_version: Option<&'a Version>,
+    /// Hash of the sealed evidence.
+    pub(super) evidence: Option<&'a str>,
+    /// Of an escalation: what needs a person, and why.
+    pub(super) escalation: Option<&'a Escalation>,
 }
 
 impl Request<'_> {
@@ -148,6 +153,7 @@ impl Request<'_> {
     pub(super) fn payload(&self, now: i64) -> Result<Value, String> {
         let decision = self.decision;
         let event = match self.kind {
+            ActionKind::Notify if self.escalation.is_some() => "plimsoll.escalation",
             ActionKind::Rollback => "plimsoll.rollback.requested",
             ActionKind::Retrain => "plimsoll.retrain.requested",
             ActionKind::Notify => "plimsoll.notification",
@@ -170,6 +176,17 @@ impl Request<'_> {
         }
         if let Some(version) = self.to_version {
             data["to_version"] = to_value(version);
+        }
+        if let Some(evidence) = self.evidence {
+            data["evidence_sha256"] = evidence.into();
+        }
+        if let Some(escalation) = self.escalation {
+            data["escalation"] = json!({
+                "action_id": escalation.action_id,
+                "action": escalation.action,
+                "reason": escalation.reason,
+                "detail": escalation.detail,
+            });
         }
         let mut payload = json!({
             "id": self.action_id,

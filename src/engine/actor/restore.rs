@@ -1,25 +1,36 @@
 //! Taking up the audit log after a restart. What the log says was decided is never decided again;
-//! what it says was begun is finished or handed to a person; what it only announced is begun now,
-//! if it is not too late. Because no call is made before its intent is durable, a log without an
-//! intent proves that there was no call.
+//! what it says was begun is looked up, finished or handed to a person; what it only announced is begun
+//! now, if it is not too late. Because no call is made before its intent is durable, a log without an
+//! intent proves that there was no call. Holds, freezes, budgets, breakers and the standing of versions
+//! follow from the same entries, so that a restart makes nothing possible that was not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::entry::{Body, Entry, Error};
+use super::task::Task;
+use super::{Actor, Config, Effect, Incidents};
 use crate::domain::Decision;
-use crate::safety::{Action, Event, Idempotency, Ledger, PolicyMode, State, Terms};
+use crate::engine::view::Stop;
+use crate::safety::{Event, Ledger, Order, Phase, Spent, State};
 
-use super::entry::{Body, Entry, Error, Planned};
-use super::{Actor, Config, Effect, Incidents, Task};
+use super::decide::PLIMSOLL;
+
+/// What follows from the last decision and may not have reached the log with it. A log in a file can be
+/// cut between any two lines.
+#[derive(Default)]
+struct Torn {
+    /// The decision whose evidence was not sealed.
+    unsealed: Option<Entry>,
+    /// The decision at which everything is to be frozen.
+    alarming: Option<Decision>,
+}
 
 /// The decisions in the log, oldest first, without their evidence. An evaluator that starts again
 /// continues from these.
 pub fn past_decisions<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Decision> {
     let decision = |entry: &Entry| match &entry.body {
         Body::Decision { decision, .. } => Some(Decision { evidence: Vec::new(), ..decision.clone() }),
-        Body::Started { .. } | Body::Intent { .. } | Body::Outcome { .. } => None,
+        _ => None,
     };
     entries.into_iter().filter_map(decision).collect()
 }
@@ -34,29 +45,33 @@ impl Actor {
             seen: BTreeSet::new(),
             incidents: Incidents::default(),
             ledger: Ledger::default(),
+            spent: Spent::default(),
+            breakers: BTreeMap::new(),
+            frozen: None,
+            held: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            noted: BTreeMap::new(),
             tasks: BTreeMap::new(),
             next_order: 0,
         };
+        let mut torn = Torn::default();
         for entry in entries {
             entry.follows(actor.next_seq)?;
             actor.next_seq += 1;
-            actor.recall(entry)?;
+            actor.recall(entry, &mut torn)?;
         }
         let mut effects = Vec::new();
         let about = actor.config.started.clone();
         actor.audit(Body::Started { about }, now, &mut effects);
+        actor.mend(torn, now, &mut effects);
         for id in actor.in_order(|_| true) {
+            let same_target = actor.tasks.get_mut(&id).is_some_and(|task| task.configure(&actor.config));
             let task = &actor.tasks[&id];
-            match task.machine.state {
-                State::Proposed => {}
-                State::Submitting { .. } => {
-                    let allowed = actor.still_allowed(task);
-                    actor.apply(&id, Event::Resume { allowed }, now, &mut effects);
-                }
-                State::Suppressed { .. }
-                | State::Applied { .. }
-                | State::Failed { .. }
-                | State::Unknown { .. } => effects.push(Effect::Changed(task.view())),
+            if task.is_active() {
+                let allowed = same_target && actor.still_allowed(task);
+                actor.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
+            } else if task.machine.state != State::Proposed {
+                effects.push(Effect::Changed(task.view()));
             }
         }
         actor.advance(now, &mut effects);
@@ -65,13 +80,64 @@ impl Actor {
         Ok((actor, effects))
     }
 
-    fn recall(&mut self, entry: Entry) -> Result<(), Error> {
+    /// Writes what belongs to the last decision and did not reach the log with it.
+    fn mend(&mut self, torn: Torn, now: i64, effects: &mut Vec<Effect>) {
+        if let Some(entry) = torn.unsealed
+            && let Body::Decision { decision, omitted, actions } = &entry.body
+        {
+            // How far the logs had been read then is not known any more.
+            let body = self.seal(decision, &entry, *omitted, &[], actions);
+            if let Body::Evidence { sha256, .. } = &body {
+                for planned in actions {
+                    if let Some(task) = self.tasks.get_mut(&planned.action_id) {
+                        task.evidence = Some(sha256.clone());
+                    }
+                }
+            }
+            self.audit(body, now, effects);
+        }
+        if let Some(decision) = torn.alarming {
+            self.look_at_fleet(&decision, now, effects);
+        }
+    }
+
+    fn recall(&mut self, entry: Entry, torn: &mut Torn) -> Result<(), Error> {
+        let decided = matches!(&entry.body, Body::Decision { actions, .. } if !actions.is_empty());
+        let sealed = matches!(&entry.body, Body::Evidence { .. });
+        if decided {
+            torn.unsealed = Some(entry.clone());
+        } else if sealed {
+            torn.unsealed = None;
+        }
+        if !sealed {
+            torn.alarming = None;
+        }
         let Entry { seq, time, body, .. } = entry;
         match body {
             Body::Started { .. } => {}
             Body::Decision { decision, omitted, actions } => {
                 self.learn(&decision, &actions);
-                self.plan(&decision.into(), omitted, actions, time);
+                if self.wants_change(&decision, &actions) {
+                    let model = crate::safety::ledger::model_of(&decision.key);
+                    // Whether that froze everything is said by the next entries.
+                    let alarm = self.spent.want(&self.config.limits, &model, time, self.config.watched);
+                    torn.alarming = alarm.map(|_| decision.clone());
+                }
+                self.plan_decision(&decision.into(), omitted, actions, None, time);
+            }
+            Body::Evidence { action_ids, sha256, .. } => {
+                for action_id in action_ids {
+                    self.known(seq, action_id)?.evidence = Some(sha256.clone());
+                }
+            }
+            Body::Command { command, accepted, deadline, .. } => {
+                self.note(&command, accepted, deadline, time);
+                if let (true, Order::Approve { action_id, .. }) = (accepted, &command.order) {
+                    self.known(seq, action_id.clone())?.machine.state = State::Proposed;
+                }
+            }
+            Body::Frozen { reason, .. } => {
+                self.frozen = Some(Stop { who: PLIMSOLL.to_owned(), reason, at: time });
             }
             Body::Intent { action_id, target, idempotency, to_version, payload } => {
                 let task = self.known(seq, action_id)?;
@@ -81,11 +147,42 @@ impl Actor {
                 task.to_version = to_version;
                 task.payload = payload;
                 task.changed_at = time;
+                let (model, kind) = (task.model(), task.planned.kind);
+                self.spent.spend(&self.config.limits, &model, kind, time);
+            }
+            Body::Accepted { action_id, reference, detail, until } => {
+                let task = self.known(seq, action_id)?;
+                let phase = Phase::Until(time);
+                task.machine.state = State::Following { reference, phase, until, detail, stopping: None };
+                task.changed_at = time;
             }
             Body::Outcome { action_id, outcome } => {
-                let task = self.known(seq, action_id)?;
+                let since = match &outcome {
+                    super::entry::Ended::Applied { since, .. } => *since,
+                    _ => None,
+                };
+                let task = self.known(seq, action_id.clone())?;
+                let was_active = task.is_active();
                 task.machine.state = outcome.into_state();
                 task.changed_at = time;
+                if let Some(since) = since {
+                    self.watch_since(&action_id, since, time);
+                }
+                self.judge_target(&action_id, was_active, time);
+            }
+            Body::Verified { action_id, result, detail } => {
+                let task = self.known(seq, action_id.clone())?;
+                task.machine.state = State::Verified { result, detail };
+                task.changed_at = time;
+                self.judge_target(&action_id, false, time);
+            }
+            Body::Escalated { action_id, reason, detail, actions } => {
+                self.known(seq, action_id.clone())?;
+                self.plan_escalation(&action_id, &reason, &detail, actions, time);
+            }
+            Body::Served { model, version, from, until } => {
+                self.ledger.seen(&model, &version, from, until);
+                self.noted.insert((model, version), until);
             }
         }
         Ok(())
@@ -98,38 +195,14 @@ impl Actor {
         }
     }
 
-    /// Puts the actions that follow from a decision on the list, in the order given.
-    pub(super) fn plan(&mut self, decision: &Arc<Decision>, omitted: u64, actions: Vec<Planned>, now: i64) {
-        for planned in actions {
-            let terms = Terms {
-                id: planned.action_id.clone(),
-                // Nothing is known of the target yet; the call that is begun sets it.
-                idempotency: Idempotency::Unkeyed,
-                deadline: planned.deadline,
-            };
-            let task = Task {
-                order: self.next_order,
-                planned,
-                decision: Arc::clone(decision),
-                omitted,
-                target: None,
-                to_version: None,
-                payload: Value::Null,
-                machine: Action::proposed(terms),
-                changed_at: now,
-            };
-            self.next_order += 1;
-            self.tasks.insert(task.planned.action_id.clone(), task);
-        }
-    }
-
-    /// Whether the same call to the same target would be made today.
+    /// Whether the same call would be made today.
     fn still_allowed(&self, task: &Task) -> bool {
-        let spec = self.config.action(&task.planned.action);
-        self.config.mode(&task.decision.policy) == PolicyMode::Auto
-            && spec.is_some_and(|spec| {
-                spec.kind == task.planned.kind && Some(&spec.target) == task.target.as_ref()
-            })
-            && (!task.planned.kind.changes_model() || self.incidents.is_open(&task.decision))
+        let kind = task.planned.kind;
+        self.config.mode(&task.decision.policy).permits(kind)
+            && self.config.action(&task.planned.action).is_some_and(|spec| spec.kind == kind)
+            && (!kind.changes_model()
+                || self.incidents.is_open(&task.decision)
+                    && self.frozen.is_none()
+                    && !self.held.contains_key(&task.model()))
     }
 }

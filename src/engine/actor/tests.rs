@@ -5,12 +5,13 @@ mod stale;
 use std::time::Duration;
 
 use super::*;
+use crate::domain::DecisionKind;
 use crate::domain::sequential::{ComponentEvidence, Rule};
 use crate::domain::{
     Bound, Decide, EventTime, Evidence, Finding, Metric, Scope, Segment, Sequential, Verdict, Window,
     open_incidents,
 };
-use crate::safety::Idempotency;
+use crate::safety::{Abilities, Idempotency, Limits, PolicyMode};
 
 const MINUTES: i64 = 60_000;
 
@@ -19,21 +20,27 @@ fn spec(name: &str, kind: ActionKind, idempotency: Idempotency) -> ActionSpec {
         name: name.into(),
         kind,
         deadline: Duration::from_secs(300),
+        finish_within: Duration::from_secs(600),
         target: format!("target of {name}"),
         idempotency,
+        abilities: Abilities::default(),
     }
 }
 
 fn config() -> Config {
+    let auto = || PolicyTerms { mode: PolicyMode::Auto, ..PolicyTerms::default() };
+    let limits = Limits { cooldown_rollback: 0, cooldown_retrain: 0, ..Limits::default() };
     Config {
-        modes: ["fair", "drift"].map(|policy| (policy.to_owned(), PolicyMode::Auto)).into(),
+        policies: ["fair", "drift"].map(|policy| (policy.to_owned(), auto())).into(),
+        limits,
+        watched: 10,
         actions: vec![
             spec("back", ActionKind::Rollback, Idempotency::Keyed),
             spec("train", ActionKind::Retrain, Idempotency::Keyed),
             spec("tell", ActionKind::Notify, Idempotency::Keyed),
             spec("rehearse", ActionKind::Rollback, Idempotency::NoEffect),
         ],
-        started: BTreeMap::new(),
+        ..Config::default()
     }
 }
 
@@ -69,8 +76,8 @@ fn cleared(policy: &str, version: &str, actions: &[&str]) -> Input {
     Input::Decision(decision(DecisionKind::Cleared, policy, version, actions))
 }
 
-fn qualified(version: &str) -> Input {
-    Input::Decision(decision(DecisionKind::Qualified, "fair", version, &[]))
+fn qualified(policy: &str, version: &str) -> Input {
+    Input::Decision(decision(DecisionKind::Qualified, policy, version, &[]))
 }
 
 fn ended(action_id: &str, result: Reply) -> Input {
@@ -102,7 +109,7 @@ impl Run {
     fn keep(&mut self, effects: &[Effect]) {
         self.log.extend(effects.iter().filter_map(|effect| match effect {
             Effect::Audit(entry) => Some(entry.clone()),
-            Effect::Call(_) | Effect::Changed(_) => None,
+            _ => None,
         }));
     }
 
@@ -113,7 +120,8 @@ impl Run {
     }
 
     fn with_good_version(mut self) -> Self {
-        self.at(0, qualified("v1"));
+        self.at(0, qualified("fair", "v1"));
+        self.at(0, qualified("drift", "v1"));
         self
     }
 }
@@ -142,11 +150,19 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     let name = |effect: &Effect| match effect {
         Effect::Call(_) => "call",
         Effect::Changed(_) => "changed",
+        Effect::Ordered(_) => "ordered",
         Effect::Audit(entry) => match entry.body {
             Body::Started { .. } => "started",
             Body::Decision { .. } => "decision",
+            Body::Evidence { .. } => "evidence",
+            Body::Command { .. } => "command",
+            Body::Frozen { .. } => "frozen",
             Body::Intent { .. } => "intent",
+            Body::Accepted { .. } => "accepted",
             Body::Outcome { .. } => "outcome",
+            Body::Verified { .. } => "verified",
+            Body::Escalated { .. } => "escalated",
+            Body::Served { .. } => "served",
         },
     };
     effects.iter().map(name).collect()
@@ -156,7 +172,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
 fn a_violation_is_recorded_then_its_intent_and_only_then_the_call_goes_out() {
     let mut run = Run::new().with_good_version();
     let effects = run.at(5_000, violated("fair", "v2", &["back"]));
-    assert_eq!(kinds(&effects), ["decision", "intent", "call", "changed"]);
+    assert_eq!(kinds(&effects), ["decision", "evidence", "intent", "call", "changed"]);
     let call = calls(&effects)[0];
     assert_eq!((call.attempt, call.deadline), (1, 5_000 + 5 * MINUTES));
     let payload = &call.payload;
@@ -181,7 +197,7 @@ fn a_violation_is_recorded_then_its_intent_and_only_then_the_call_goes_out() {
 
     let effects = run.at(6_000, ended(&call.action_id.clone(), accepted()));
     assert_eq!(kinds(&effects), ["outcome", "changed"]);
-    assert_eq!(shown(&effects), ["back applied HTTP 202"]);
+    assert_eq!(shown(&effects), ["back verifying HTTP 202"]);
     assert_eq!(
         run.log.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
         (0..run.log.len() as u64).collect::<Vec<_>>()
@@ -192,7 +208,7 @@ fn a_violation_is_recorded_then_its_intent_and_only_then_the_call_goes_out() {
 fn a_policy_that_is_not_set_to_auto_calls_nothing_and_says_so() {
     let mut run = Run::new().with_good_version();
     let effects = run.at(0, violated("unlisted", "v2", &["back", "tell"]));
-    assert_eq!(kinds(&effects), ["decision", "outcome", "changed", "outcome", "changed"]);
+    assert_eq!(kinds(&effects), ["decision", "evidence", "outcome", "changed", "outcome", "changed"]);
     assert_eq!(shown(&effects), ["back suppressed observe", "tell suppressed observe"]);
 }
 
@@ -209,7 +225,7 @@ fn without_a_known_good_version_nothing_is_rolled_back() {
     let effects = run.at(0, violated("fair", "v2", &["back"]));
     assert_eq!(shown(&effects), ["back suppressed no_known_good_version"]);
     // The version that was left is not a version to go back to either.
-    run.at(0, qualified("v2"));
+    run.at(0, qualified("fair", "v2"));
     let effects = run.at(0, violated("fair", "v3", &["back"]));
     assert_eq!(shown(&effects), ["back suppressed no_known_good_version"]);
 }
@@ -228,7 +244,7 @@ fn a_rollback_goes_before_a_retraining_which_waits_for_its_end() {
     assert_eq!(called(&effects), ["back", "tell"]);
     assert_eq!(
         shown(&effects),
-        ["back submitting attempt 1", "train proposed -", "tell submitting attempt 1"]
+        ["back submitting question 1", "train proposed -", "tell submitting question 1"]
     );
     let back = calls(&effects)[0].action_id.clone();
     let effects = run.at(1_000, ended(&back, accepted()));
@@ -238,11 +254,14 @@ fn a_rollback_goes_before_a_retraining_which_waits_for_its_end() {
 
 #[test]
 fn what_waits_past_its_deadline_or_its_incident_is_stale() {
-    for (now, input) in [(5 * MINUTES, Input::Tick), (1_000, cleared("fair", "v2", &[]))] {
+    let late = "train suppressed stale: its deadline has passed";
+    for (now, input, says) in
+        [(5 * MINUTES, Input::Tick, late), (1_000, cleared("fair", "v2", &[]), "train suppressed stale")]
+    {
         let mut run = Run::new().with_good_version();
         run.at(0, violated("fair", "v2", &["back", "train"]));
         let effects = run.at(now, input);
-        assert_eq!(shown(&effects), ["train suppressed stale"]);
+        assert_eq!(shown(&effects), [says]);
         assert_eq!(called(&effects), [""; 0]);
     }
 }
@@ -273,7 +292,7 @@ fn after_an_unknown_end_that_version_is_left_alone_but_a_new_one_is_not() {
     let mut run = Run::new().with_good_version();
     run.at(0, violated("fair", "v2", &["back"]));
     let effects = run.at(6 * MINUTES, Input::Tick);
-    assert!(shown(&effects)[0].starts_with("back unknown no reply"), "{:?}", shown(&effects));
+    assert!(shown(&effects)[0].starts_with("back needs_human no reply"), "{:?}", shown(&effects));
     let effects = run.at(6 * MINUTES, violated("drift", "v2", &["train"]));
     assert_eq!(shown(&effects), ["train suppressed already_active"]);
     assert_eq!(called(&run.at(6 * MINUTES, violated("fair", "v3", &["back"]))), ["back"]);
@@ -432,12 +451,12 @@ fn an_interrupted_call_is_repeated_under_the_same_id_with_the_same_body() {
     assert_eq!(kinds(&after), ["started", "call", "changed"]);
     assert_eq!(run.at(MINUTES, violated("fair", "v2", &["back"])), []);
     let effects = run.at(MINUTES, ended(&calls(&after)[0].action_id, accepted()));
-    assert_eq!(shown(&effects), ["back applied HTTP 202"]);
+    assert_eq!(shown(&effects), ["back verifying HTTP 202"]);
     // A further start finds it settled.
     let (_, effects) = Run::start(config(), run.log, 2 * MINUTES);
     assert_eq!(
         (kinds(&effects), shown(&effects)),
-        (vec!["started", "changed"], vec!["back applied HTTP 202".to_owned()])
+        (vec!["started", "changed"], vec!["back verifying HTTP 202".to_owned()])
     );
 }
 
@@ -446,15 +465,15 @@ fn an_interrupted_call_is_left_to_a_person_where_repeating_it_is_not_safe() {
     let mut elsewhere = config();
     elsewhere.actions[0].target = "another target".into();
     let mut observing = config();
-    observing.modes.clear();
+    observing.policies.clear();
     let mut gone = config();
     gone.actions.clear();
     for (config, now) in [(elsewhere, 1), (observing, 1), (gone, 1), (config(), 5 * MINUTES)] {
         let mut run = Run::new().with_good_version();
         run.at(0, violated("fair", "v2", &["back"]));
         let (_, effects) = Run::start(config, run.log, now);
-        assert_eq!(kinds(&effects), ["started", "outcome", "changed"]);
-        assert!(shown(&effects)[0].starts_with("back unknown interrupted"), "{:?}", shown(&effects));
+        assert_eq!(kinds(&effects), ["started", "outcome", "escalated", "changed"]);
+        assert!(shown(&effects)[0].starts_with("back needs_human interrupted"), "{:?}", shown(&effects));
     }
 }
 
@@ -464,7 +483,7 @@ fn an_interrupted_dry_run_completes_without_a_call() {
     assert_eq!(called(&run.at(0, violated("fair", "v2", &["rehearse"]))), ["rehearse"]);
     let (_, effects) = Run::start(config(), run.log, 10 * MINUTES);
     assert_eq!(kinds(&effects), ["started", "outcome", "changed"]);
-    assert!(shown(&effects)[0].starts_with("rehearse applied dry run"));
+    assert!(shown(&effects)[0].starts_with("rehearse verifying dry run"));
 }
 
 #[test]
@@ -486,7 +505,7 @@ fn open_incidents_are_those_violated_and_not_cleared() {
         violated("fair", "v2", &[]),
         violated("drift", "v2", &[]),
         cleared("fair", "v2", &[]),
-        qualified("v1"),
+        qualified("fair", "v1"),
     ] {
         run.at(0, input);
     }

@@ -129,6 +129,11 @@ impl KeyState {
         self.past_rows + self.panes.values().map(|pane| pane.rows).sum::<u64>()
     }
 
+    /// Rows of panes that begin from `from` on and before `until`.
+    pub(super) fn rows_between(&self, from: EventTime, until: EventTime) -> u64 {
+        self.panes.range(from..until.max(from)).map(|(_, pane)| pane.rows).sum()
+    }
+
     /// Whether nothing is left of it but its detectors.
     pub(super) fn resting(&self) -> bool {
         self.rested.is_some() && self.panes.is_empty() && self.dormant()

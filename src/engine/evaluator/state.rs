@@ -337,8 +337,31 @@ pub(super) fn key_record(state: &KeyState) -> KeyRecord {
 
 /// A hash of what a policy asks. Which actions it wants changes nothing about what it has counted.
 fn signature(policy: &PolicySpec) -> u64 {
-    let PolicySpec { name, checks, decide, violate, clear_windows, clear_bounds, qualify_windows, .. } =
-        policy;
-    let asks = format!("{:?}", (name, checks, decide, violate, clear_windows, clear_bounds, qualify_windows));
+    let PolicySpec {
+        name,
+        checks,
+        decide,
+        violate,
+        clear_windows,
+        clear_bounds,
+        qualify_windows,
+        qualify_for,
+        qualify_samples,
+        actions: _,
+    } = policy;
+    let asks = format!(
+        "{:?}",
+        (
+            name,
+            checks,
+            decide,
+            violate,
+            clear_windows,
+            clear_bounds,
+            qualify_windows,
+            qualify_for,
+            qualify_samples
+        )
+    );
     StableHash::new(0).bytes(asks.as_bytes()).finish()
 }

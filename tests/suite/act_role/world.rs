@@ -14,10 +14,10 @@ use plimsoll::app::acting::Acting;
 use plimsoll::audit::{Consumed, Error, Opened, Store};
 use plimsoll::domain::{Decision, DecisionKind, EventTime, ModelKey, Segment, SourcePartition};
 use plimsoll::engine::actor::entry::Body;
-use plimsoll::engine::actor::{ActionSpec, Call, Config, Entry};
+use plimsoll::engine::actor::{ActionSpec, Call, Config, Entry, PolicyTerms};
 use plimsoll::engine::decided;
 use plimsoll::ingest::source::{Assigned, Commit, Lag, RawRecord, Source, SourceEvent};
-use plimsoll::safety::{ActionKind, Idempotency, PolicyMode, Reply};
+use plimsoll::safety::{ActionKind, Idempotency, Limits, PolicyMode, Reply};
 use plimsoll::telemetry::Telemetry;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
@@ -54,13 +54,18 @@ fn config() -> Config {
         name: name.into(),
         kind,
         deadline: Duration::from_secs(300),
+        finish_within: Duration::from_secs(600),
         target: "target".into(),
         idempotency: Idempotency::Keyed,
+        abilities: Default::default(),
     };
+    let auto = PolicyTerms { mode: PolicyMode::Auto, ..PolicyTerms::default() };
     Config {
-        modes: BTreeMap::from([("fair".to_owned(), PolicyMode::Auto)]),
+        policies: BTreeMap::from([("fair".to_owned(), auto)]),
+        limits: Limits { cooldown_rollback: 0, ..Limits::default() },
+        watched: 100,
         actions: vec![spec("back", ActionKind::Rollback), spec("tell", ActionKind::Notify)],
-        started: BTreeMap::new(),
+        ..Config::default()
     }
 }
 
@@ -111,7 +116,8 @@ impl World {
 
     pub(super) fn with(decisions: &[Decision]) -> Self {
         let world = Self::default();
-        world.state().messages = decisions.iter().map(|decision| decided::encode(decision, None)).collect();
+        world.state().messages =
+            decisions.iter().map(|decision| decided::encode(decision, None, &[])).collect();
         world
     }
 }

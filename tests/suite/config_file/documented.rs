@@ -102,6 +102,7 @@ fn the_commented_file_shows_every_key() {
             "cannot read the secret",
             "is not set",
             "without a `prediction`",
+            "must have either a `token`",
         ];
         assert!(expected.iter().any(|words| problem.message.contains(words)), "{problem}");
     }

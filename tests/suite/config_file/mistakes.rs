@@ -115,7 +115,7 @@ log: {level: "plimsoll=loud"}
     assert_lines(
         &errors(text),
         &[
-            "actions[0].target: `webhook` needs a `webhook` with `url` and `secret`",
+            "actions[0].target: `webhook` needs the section `webhook`",
             "actions[1].webhook.secret.env: the environment variable `NOT_SET` is not set",
             "actions[1].webhook.timeout: must not be longer than the action's `deadline`",
             "actions[1].webhook.url: must be `https`: what is sent is evidence about a model; \
@@ -282,7 +282,7 @@ fn a_security_setup_is_whole_or_refused() {
 #[test]
 fn what_deserves_a_second_look_is_a_warning_and_no_error() {
     let text = r#"
-http: {listen: "0.0.0.0:9464"}
+http: {listen: "0.0.0.0:9464", anonymous: read}
 topics: [{name: inference, model: /model}, {name: clicks, model: /model}]
 models:
   - name: credit
@@ -301,7 +301,7 @@ actions: [{name: back, kind: rollback}, {name: tell, kind: notify}]
         warnings,
         [
             "actions[1]: no policy asks for `tell`",
-            "http.listen: 0.0.0.0:9464 can be reached from other machines, and there is no authentication",
+            "http.listen: 0.0.0.0:9464 can be reached from other machines, and `anonymous: read` shows them everything",
             "models[0].checks[0].min_samples: 0 lets a check be judged on a single row",
             "models[0].checks[1]: has a bound, but no policy: a breach will be shown and nothing follows",
             "policies[0].actions[0]: the version of `credit` is a constant, so there is none to go back to",

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::{Around, Settings};
 use crate::app::reload::{Configurations, declare};
-use crate::domain::Decision;
+use crate::domain::{Decision, Report};
 use crate::engine::Generation;
 use crate::engine::decided;
 use crate::engine::evaluator::{Change, Evaluated, Evaluator, Record, StateKey};
@@ -266,8 +266,16 @@ impl Held {
             batch.findings.push((finding.model.as_str().to_owned(), json));
         }
         let wall = Some(self.evaluator.wall()).filter(|wall| *wall > 0);
-        let message = |decision: &Decision| (decision.id.clone(), decided::encode(decision, wall));
+        let read: Vec<_> = match evaluated.decisions.is_empty() {
+            true => Vec::new(),
+            false => {
+                self.evaluator.intake().seen().iter().map(|(source, to)| (source.clone(), *to)).collect()
+            }
+        };
+        let message = |decision: &Decision| (decision.id.clone(), decided::encode(decision, wall, &read));
         batch.decisions = evaluated.decisions.iter().map(message).collect();
+        let report = |report: &Report| (report.model.to_string(), decided::encode_report(report));
+        batch.decisions.extend(evaluated.reports.iter().map(report));
         batch.evaluated = evaluated;
         batch
     }

@@ -1,0 +1,146 @@
+//! People's commands. Each is written down with who gave it and why, carried out or not, and counts once.
+
+use super::entry::Body;
+use super::task::{Task, millis};
+use super::{Actor, Effect};
+use crate::engine::view::{CommandOutcome, CommandView, Stop};
+use crate::safety::{Command, Event, ModelName, Order, State, Suppression};
+
+impl Actor {
+    pub(super) fn ordered(&mut self, command: &Command, now: i64, effects: &mut Vec<Effect>) {
+        if self.seen.contains(&command.id) {
+            return;
+        }
+        let refused = self.refuses(command);
+        let deadline = self.approved_until(command, now).filter(|_| refused.is_none());
+        let body = Body::Command {
+            command: command.clone(),
+            accepted: refused.is_none(),
+            why: refused.clone(),
+            deadline,
+        };
+        self.audit(body, now, effects);
+        effects.push(Effect::Ordered(CommandView {
+            id: command.id.clone(),
+            at: command.at,
+            who: command.who.clone(),
+            role: command.role,
+            order: command.order.name(),
+            reason: command.reason.clone(),
+            outcome: if refused.is_none() { CommandOutcome::Accepted } else { CommandOutcome::Refused },
+            why: refused.clone(),
+        }));
+        self.note(command, refused.is_none(), deadline, now);
+        if refused.is_some() {
+            return;
+        }
+        let says = format!("{}: {}", command.who, command.reason);
+        match &command.order {
+            Order::Approve { action_id, .. } => {
+                if let Some(deadline) = deadline {
+                    self.apply(action_id, Event::Approve { deadline }, now, effects);
+                }
+            }
+            Order::Deny { action_id } => self.apply(action_id, Event::Deny { detail: says }, now, effects),
+            Order::Cancel { action_id } => {
+                self.apply(action_id, Event::Cancel { detail: says }, now, effects)
+            }
+            Order::Hold(model) => {
+                self.stop_where(|task| task.model() == *model, Suppression::Held, now, effects);
+            }
+            Order::Freeze => self.stop_where(|_| true, Suppression::Frozen, now, effects),
+            Order::Release(_) | Order::Resume | Order::Absolve { .. } => {}
+        }
+    }
+
+    /// What a command leaves behind whether or not there is anything to be done about it now.
+    pub(super) fn note(&mut self, command: &Command, accepted: bool, deadline: Option<i64>, now: i64) {
+        self.seen.insert(command.id.clone());
+        if !accepted {
+            return;
+        }
+        let stop = || Stop { who: command.who.clone(), reason: command.reason.clone(), at: now };
+        match &command.order {
+            Order::Freeze => self.frozen = Some(stop()),
+            Order::Resume => {
+                self.frozen = None;
+                self.spent.resumed();
+            }
+            Order::Hold(model) => drop(self.held.insert(model.clone(), stop())),
+            Order::Release(model) => drop(self.held.remove(model)),
+            Order::Absolve { model, version } => drop(self.ledger.absolve(model, version)),
+            Order::Approve { action_id, .. } => {
+                if let (Some(task), Some(deadline)) = (self.tasks.get_mut(action_id), deadline) {
+                    task.approved = true;
+                    task.machine.terms.deadline = deadline;
+                }
+            }
+            Order::Deny { .. } | Order::Cancel { .. } => {}
+        }
+    }
+
+    /// Until when an approved action may begin.
+    fn approved_until(&self, command: &Command, now: i64) -> Option<i64> {
+        let Order::Approve { action_id, .. } = &command.order else { return None };
+        let spec = self.config.action(&self.tasks.get(action_id)?.planned.action)?;
+        Some(now.saturating_add(millis(spec.deadline)))
+    }
+
+    /// Why a command is not carried out.
+    fn refuses(&self, command: &Command) -> Option<String> {
+        let needs = command.order.needs();
+        if command.role < needs {
+            return Some(format!("the role {} may not do this; it takes {needs}", command.role));
+        }
+        if command.reason.trim().is_empty() {
+            return Some("a command needs a reason".to_owned());
+        }
+        let stopped = |model: &ModelName| {
+            let held = self.held.get(model).map(|stop| format!("the model is held by {}", stop.who));
+            let frozen = self.frozen.as_ref().map(|stop| format!("everything was frozen by {}", stop.who));
+            held.or(frozen)
+        };
+        let task = |id: &str| -> Result<&Task, String> {
+            self.tasks.get(id).ok_or_else(|| format!("there is no action {id} that has not ended"))
+        };
+        let said = match &command.order {
+            Order::Approve { action_id, evidence } => task(action_id).and_then(|task| {
+                if !matches!(task.machine.state, State::AwaitingApproval { .. }) {
+                    return Err(format!(
+                        "the action does not wait for approval: it is {}",
+                        task.machine.state.name()
+                    ));
+                }
+                if task.evidence.as_ref() != Some(evidence) {
+                    return Err("the evidence is another one than was looked at".to_owned());
+                }
+                stopped(&task.model()).map_or(Ok(()), Err)
+            }),
+            Order::Deny { action_id } => task(action_id).and_then(|task| match &task.machine.state {
+                state if state.is_waiting() => Ok(()),
+                state => Err(format!("the action does not wait: it is {}", state.name())),
+            }),
+            Order::Cancel { action_id } => task(action_id).and_then(|task| match &task.machine.state {
+                State::Following { .. } if !task.machine.terms.abilities.cancel => {
+                    Err("its target cannot be asked to stop".to_owned())
+                }
+                state if state.is_active() || state.is_waiting() => Ok(()),
+                state => Err(format!("there is nothing to stop: it is {}", state.name())),
+            }),
+            Order::Release(model) => match self.held.contains_key(model) {
+                true => Ok(()),
+                false => Err("the model is not held".to_owned()),
+            },
+            Order::Resume => match self.frozen {
+                Some(_) => Ok(()),
+                None => Err("nothing is frozen".to_owned()),
+            },
+            Order::Absolve { model, version } => match self.ledger.is_condemned(model, version) {
+                true => Ok(()),
+                false => Err("the version is not condemned".to_owned()),
+            },
+            Order::Hold(_) | Order::Freeze => Ok(()),
+        };
+        said.err()
+    }
+}

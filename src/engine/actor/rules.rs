@@ -1,0 +1,134 @@
+//! What the rules say to an action that is proposed. They are asked in one place and in one order, from
+//! those that forbid it for good to those that let it wait, so that a reader can check that nothing that
+//! changes a model gets past them.
+
+use super::Actor;
+use super::task::{Task, millis};
+use crate::safety::{ActionKind, PolicyMode, State, Suppression};
+
+/// What the rules say.
+pub(super) enum Rule {
+    /// It may begin.
+    Begin,
+    /// It has to wait for another.
+    Wait,
+    /// A person has to be asked, until this wall time.
+    Ask(i64),
+    /// It must not be done.
+    Suppress(Suppression),
+}
+
+impl Actor {
+    /// What the rules say to a proposed action.
+    pub(super) fn rule(&self, task: &Task, now: i64) -> Rule {
+        if let Some(reason) = self.barred(task, now) {
+            return Rule::Suppress(reason);
+        }
+        let kind = task.planned.kind;
+        if !kind.changes_model() {
+            return Rule::Begin;
+        }
+        // Two versions may each have to be left, but a model is retrained once.
+        let replaces = |other: &Task| {
+            other.machine.state.is_waiting()
+                && other.planned.kind == kind
+                && other.order > task.order
+                && self.barred(other, now).is_none()
+        };
+        if kind == ActionKind::Retrain && self.others(task).any(replaces) {
+            return Rule::Suppress(Suppression::Superseded);
+        }
+        if kind == ActionKind::Rollback && self.good_version(task).is_none() {
+            return Rule::Suppress(Suppression::NoKnownGoodVersion);
+        }
+        // Of those that were told apart from here on only one at a time is at work for a model, so that
+        // what follows counts what was done and not what waits.
+        if self.others(task).any(Task::is_active) {
+            return Rule::Wait;
+        }
+        let breaker = self.breakers.get(&task.planned.action);
+        let busy = self.tasks.values().any(|other| {
+            other.order != task.order && other.planned.action == task.planned.action && other.is_active()
+        });
+        if breaker.is_some_and(|breaker| breaker.holds(now, busy)) {
+            return Rule::Suppress(Suppression::Breaker);
+        }
+        if let Some(reason) = self.spent.forbids(&self.config.limits, &task.model(), kind, now) {
+            return Rule::Suppress(reason);
+        }
+        if self.active_changes() >= self.left_in_fleet(now) {
+            return Rule::Wait;
+        }
+        let terms = self.config.terms(&task.decision.policy);
+        if terms.mode == PolicyMode::Approve && !task.approved {
+            let asked = task.asked_at(&self.config);
+            return Rule::Ask(asked.saturating_add(millis(terms.approval_within)));
+        }
+        Rule::Begin
+    }
+
+    /// Why `task` must not be done whether or not its turn has come.
+    pub(super) fn barred(&self, task: &Task, now: i64) -> Option<Suppression> {
+        let kind = task.planned.kind;
+        let mode = self.config.mode(&task.decision.policy);
+        if !mode.permits(kind) {
+            let recommended = mode == PolicyMode::Recommend;
+            return Some(if recommended { Suppression::Recommend } else { Suppression::Observe });
+        }
+        let asks = mode == PolicyMode::Approve && kind.changes_model() && !task.approved;
+        if !asks && now >= task.machine.terms.deadline
+            || self.config.action(&task.planned.action).is_none_or(|spec| spec.kind != kind)
+            || kind.changes_model() && !self.incidents.is_open(&task.decision)
+        {
+            return Some(Suppression::Stale);
+        }
+        if !kind.changes_model() {
+            return None;
+        }
+        if self.others(task).any(|other| self.forbids(other, task)) {
+            return Some(Suppression::AlreadyActive);
+        }
+        if self.frozen.is_some() {
+            return Some(Suppression::Frozen);
+        }
+        self.held.contains_key(&task.model()).then_some(Suppression::Held)
+    }
+
+    /// The other actions that change the same model.
+    pub(super) fn others<'a>(&'a self, task: &'a Task) -> impl Iterator<Item = &'a Task> {
+        self.tasks
+            .values()
+            .filter(|other| other.order != task.order && other.changes_model() && other.same_model(task))
+    }
+
+    /// Whether `other` makes doing `task` a repetition: the same kind of change of the same version
+    /// is under way, or was made for an incident that is still open. A change of unknown fate
+    /// forbids every further change of that version; a new version brings its own evidence.
+    fn forbids(&self, other: &Task, task: &Task) -> bool {
+        let same_version = other.decision.key.version == task.decision.key.version;
+        let same_kind = other.planned.kind == task.planned.kind;
+        let open = || self.incidents.is_open(&other.decision);
+        same_version
+            && match &other.machine.state {
+                State::NeedsHuman { .. } => open(),
+                state if state.is_active() => same_kind,
+                state if state.was_applied() => same_kind && open(),
+                State::Denied { .. } | State::AwaitingApproval { .. } => {
+                    same_kind && open() && other.order < task.order
+                }
+                _ => false,
+            }
+    }
+
+    /// Changes under way, over all models: their intents may not be counted yet.
+    fn active_changes(&self) -> usize {
+        let unspent =
+            |task: &&Task| task.changes_model() && matches!(task.machine.state, State::Preflight { .. });
+        self.tasks.values().filter(unspent).count()
+    }
+
+    /// Changes that the budget of the fleet still allows.
+    fn left_in_fleet(&self, now: i64) -> usize {
+        self.spent.left_in_fleet(&self.config.limits, now)
+    }
+}

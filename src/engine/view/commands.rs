@@ -1,0 +1,38 @@
+//! What became of people's orders, as the actor read them.
+
+use serde::Serialize;
+
+use crate::safety::Role;
+
+/// What the actor made of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandOutcome {
+    /// It is in force.
+    Accepted,
+    /// It changes nothing.
+    Refused,
+    /// The actor has not said, or not to this instance.
+    Unknown,
+}
+
+/// One order of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommandView {
+    /// Its id, as `safety::Command` has it.
+    pub id: String,
+    /// Wall time at which it was given, milliseconds since the epoch.
+    pub at: i64,
+    /// Who gave it.
+    pub who: String,
+    /// The role that this one had.
+    pub role: Role,
+    /// What is ordered, as `safety::Order::name` spells it.
+    pub order: &'static str,
+    /// Why, in that person's words.
+    pub reason: String,
+    /// What became of it.
+    pub outcome: CommandOutcome,
+    /// Why it was refused, or what more there is to say.
+    pub why: Option<String>,
+}
