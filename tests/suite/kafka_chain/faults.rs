@@ -1,6 +1,8 @@
 //! What stands in the way at a real target, and where the action ends then. In each story the second version
 //! leaves its bounds.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::airflow::{self, PAUSED};
@@ -74,16 +76,20 @@ fn real_dead_scheduler_is_not_asked_for_a_run() {
 
 #[test]
 #[ignore = "needs real servers: tests/chain/run.sh"]
-fn real_run_that_a_dying_scheduler_never_begins_counts_as_failed() {
+fn real_run_that_a_dying_scheduler_never_begins_is_stopped_and_has_failed() {
     let stage = stage("stuck", &Options { finish_within: "20s", ..RETRAIN });
     // Airflow calls it healthy for some seconds more.
-    stage.promote(2);
     chain("kill", "airflow-scheduler");
+    stage.promote(2);
     let action = stage.await_action("retrain", "failed", 90);
-    let runs = airflow::runs(airflow::DAG, &stage.setting.name);
     chain("start", "airflow-scheduler");
+    assert_failed(&stage, &action, "queued");
+    // It was stopped, so that it does not begin now that nobody waits for it any more.
+    std::thread::sleep(Duration::from_secs(5));
+    let runs = airflow::runs(airflow::DAG, &stage.setting.name);
     assert_eq!(runs.len(), 1, "{runs:?}");
-    assert_eq!(runs[0]["dag_run_id"], action["id"]);
+    assert_eq!((&runs[0]["dag_run_id"], &runs[0]["state"]), (&action["id"], &"failed".into()), "{runs:?}");
+    assert_eq!(runs[0]["start_date"], Value::Null, "{runs:?}");
     stage.done();
 }
 

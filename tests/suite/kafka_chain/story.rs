@@ -48,22 +48,25 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
     assert_eq!((&runs[0]["dag_run_id"], &runs[0]["state"]), (&retrained["id"], &"success".into()));
     assert_eq!(runs[0]["conf"]["because_of"], "v2");
 
-    // One notification of each kind, however often it was sent.
-    let hook = stage.await_action("hook", "applied", 30);
-    let calls: Vec<Value> =
-        kept("rollback.ndjson").into_iter().filter(|call| call["id"] == hook["id"]).collect();
-    assert_eq!(calls.len(), 1, "{calls:?}");
-    assert_eq!(calls[0]["verified"], true, "{calls:?}");
-    stage.await_action("tell", "applied", 30);
-    wait_for("Alertmanager to notify", PATIENCE, || (notified(&model, "firing") > 0).then_some(()));
+    // The incident is over once the bad version has no traffic: people are told of both ends, of each once.
+    let hooks = wait_for("both calls of the webhook", PATIENCE, || {
+        let hooks = stage.daemon.actions("hook");
+        (hooks.len() == 2 && hooks.iter().all(|hook| hook["state"] == "applied")).then_some(hooks)
+    });
+    let calls = kept("rollback.ndjson");
+    for hook in &hooks {
+        let mine: Vec<&Value> = calls.iter().filter(|call| call["id"] == hook["id"]).collect();
+        assert_eq!(mine.len(), 1, "{calls:?}");
+        assert_eq!(mine[0]["verified"], true, "{calls:?}");
+    }
     wait_for("Alertmanager to resolve", PATIENCE, || (notified(&model, "resolved") > 0).then_some(()));
-    assert_eq!(notified(&model, "firing"), 1);
+    assert_eq!((notified(&model, "firing"), notified(&model, "resolved")), (1, 1));
 
     let audit = stage.setting.audit();
     let of = |entry: &Value, kind: &str, action: &Value| {
         entry["kind"] == kind && entry["action_id"] == action["id"]
     };
-    for action in [&rolled_back, &retrained, &hook] {
+    for action in [&rolled_back, &retrained, &hooks[0]] {
         let sealed = position(&audit, "evidence", |entry| {
             let stands = entry["action_ids"].as_array().is_some_and(|ids| ids.contains(&action["id"]));
             entry["kind"] == "evidence" && stands
