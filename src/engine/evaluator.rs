@@ -388,7 +388,6 @@ impl Evaluator {
             }
         }
         self.pay(end);
-        let from = self.closed;
         // Models of which a version has appeared or fallen silent.
         let mut news: BTreeSet<(Option<Tenant>, ModelId)> = BTreeSet::new();
         for (key, state) in &mut self.keys {
@@ -449,10 +448,11 @@ impl Evaluator {
             if findings.is_empty() {
                 continue;
             }
-            if state.evaluated_until.replace(end).is_none() {
+            let before = state.evaluated_until.replace(end);
+            if before.is_none() {
                 news.insert((key.tenant.clone(), key.model.clone()));
             }
-            let rows = state.rows_between(from, end);
+            let rows = state.rows_between(before.unwrap_or(EventTime::MIN), end);
             let findings: Vec<Arc<Finding>> = findings.into_iter().map(Arc::new).collect();
             for (policy, machine) in spec.policies.iter().zip(&mut state.policies) {
                 let asked = spec.checks.iter().filter(|check| {
@@ -465,7 +465,7 @@ impl Evaluator {
             }
             out.findings.extend(findings);
         }
-        self.report(from, end, &news, out);
+        self.report(end, &news, out);
     }
 
     /// Gives versions that serve at `end` their places in the budget, first those that have one,

@@ -20,7 +20,7 @@ fn topic(name: &str) -> KafkaConfig {
     let brokers = std::env::var("PLIMSOLL_TEST_KAFKA").expect("PLIMSOLL_TEST_KAFKA names a broker");
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), brokers)]);
     let topic = format!("plimsoll.audit.{name}.{}", std::process::id());
-    KafkaConfig { properties, topic, create: true }
+    KafkaConfig { properties, topic, create: true, checkpoints: None }
 }
 
 #[test]
