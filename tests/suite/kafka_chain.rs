@@ -20,8 +20,8 @@ mod web;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that only needs time: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that only needs time. The machine may be busy, and much runs on it here.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// An environment variable that the script sets.
 fn env(name: &str) -> String {

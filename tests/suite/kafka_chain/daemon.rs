@@ -104,12 +104,13 @@ impl Daemon {
         panic!("{name} is not {state} after {within:?} but {newest}; the daemon says: {}", self.log());
     }
 
-    /// What stands in the ledger about a version: `candidate`, `good` or `condemned`.
-    pub(super) fn standing(&self, version: &str) -> Option<String> {
-        let page: Value = serde_json::from_str(&self.get("/api/v1/safety")?).ok()?;
-        let mut versions = page["versions"].as_array()?.iter();
-        let found = versions.find(|known| known["version"] == version)?;
-        found["standing"].as_str().map(str::to_owned)
+    /// Whether a version has passed every check of its policy for as long as that asks.
+    pub(super) fn has_qualified(&self, version: &str) -> bool {
+        let text = self.get("/api/v1/safety").unwrap_or_default();
+        let Ok(page) = serde_json::from_str::<Value>(&text) else { return false };
+        let mut versions = page["versions"].as_array().unwrap().iter();
+        let qualified = |known: &Value| known["qualified"].as_array().is_some_and(|by| !by.is_empty());
+        versions.any(|known| known["version"] == version && qualified(known))
     }
 
     /// Asks it to stop, and waits for that.

@@ -50,7 +50,7 @@ fn assert_no_run(stage: &Stage, dag: &str) {
 fn real_paused_dag_is_not_started() {
     let stage = stage("paused", &Options { dag: PAUSED, ..RETRAIN });
     stage.promote(2);
-    let action = stage.await_action("retrain", "suppressed", 60);
+    let action = stage.await_action("retrain", "suppressed");
     assert_suppressed(&stage, &action, "target_not_ready", "paused");
     assert_no_run(&stage, PAUSED);
     stage.done();
@@ -67,7 +67,7 @@ fn real_dead_scheduler_is_not_asked_for_a_run() {
         (health["scheduler"]["status"] == "unhealthy").then_some(())
     });
     stage.promote(2);
-    let action = stage.await_action("retrain", "suppressed", 60);
+    let action = stage.await_action("retrain", "suppressed");
     chain("start", "airflow-scheduler");
     assert_suppressed(&stage, &action, "target_not_ready", "scheduler");
     assert_no_run(&stage, airflow::DAG);
@@ -81,7 +81,7 @@ fn real_run_that_a_dying_scheduler_never_begins_is_stopped_and_has_failed() {
     // Airflow calls it healthy for some seconds more.
     chain("kill", "airflow-scheduler");
     stage.promote(2);
-    let action = stage.await_action("retrain", "failed", 90);
+    let action = stage.await_action("retrain", "failed");
     chain("start", "airflow-scheduler");
     assert_failed(&stage, &action, "queued");
     // It was stopped, so that it does not begin now that nobody waits for it any more.
@@ -101,7 +101,7 @@ fn real_promotion_by_a_person_in_between_stays() {
     // What serves has not read the alias again when the person moves it.
     stage.serving.stay();
     stage.setting.registry.promote(3);
-    let action = stage.await_action("roll-back", "suppressed", 60);
+    let action = stage.await_action("roll-back", "suppressed");
     assert_suppressed(&stage, &action, "stale", "3");
     assert_eq!(stage.setting.registry.serving(), Some(3), "nobody has touched it");
     stage.done();
@@ -113,7 +113,7 @@ fn real_alias_that_is_not_there_is_not_made() {
     let stage = stage("no-alias", &Options::default());
     stage.promote(2);
     stage.setting.registry.remove_alias();
-    let action = stage.await_action("roll-back", "suppressed", 60);
+    let action = stage.await_action("roll-back", "suppressed");
     assert_suppressed(&stage, &action, "stale", super::mlflow::ALIAS);
     assert_eq!(stage.setting.registry.serving(), None);
     stage.done();
@@ -124,7 +124,7 @@ fn real_alias_that_is_not_there_is_not_made() {
 fn real_user_who_may_only_read_the_registry_fails_with_403() {
     let stage = stage("reader", &Options { mlflow: ("reader", "mlflow-reader"), ..Options::default() });
     stage.promote(2);
-    let action = stage.await_action("roll-back", "failed", 60);
+    let action = stage.await_action("roll-back", "failed");
     assert_failed(&stage, &action, "403");
     assert_eq!(stage.setting.registry.serving(), Some(2), "nothing was changed");
     stage.done();
@@ -135,7 +135,7 @@ fn real_user_who_may_only_read_the_registry_fails_with_403() {
 fn real_user_who_may_only_view_dags_fails_with_403() {
     let stage = stage("viewer", &Options { airflow: ("viewer", "airflow-viewer"), ..RETRAIN });
     stage.promote(2);
-    let action = stage.await_action("retrain", "failed", 60);
+    let action = stage.await_action("retrain", "failed");
     assert_failed(&stage, &action, "403");
     assert_no_run(&stage, airflow::DAG);
     stage.done();
@@ -146,7 +146,7 @@ fn real_user_who_may_only_view_dags_fails_with_403() {
 fn real_wrong_password_fails_with_401() {
     let stage = stage("password", &Options { airflow: ("plimsoll", "airflow-viewer"), ..RETRAIN });
     stage.promote(2);
-    let action = stage.await_action("retrain", "failed", 60);
+    let action = stage.await_action("retrain", "failed");
     assert_failed(&stage, &action, "401");
     assert_no_run(&stage, airflow::DAG);
     stage.done();

@@ -39,7 +39,7 @@ fn measured_time_from_the_first_bad_record_to_the_applied_rollback() {
         stage.promote(version);
         let began = stage.serving.began(version).unwrap();
         let action = loop {
-            let action = stage.await_action("roll-back", "recovered", 120);
+            let action = stage.await_action("roll-back", "recovered");
             // The newest may still be that of the incident before.
             if action["key"]["version"] == format!("v{version}") {
                 break action;

@@ -2,7 +2,6 @@
 //! all with a name of their own.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -82,9 +81,7 @@ impl Setting {
     pub(super) fn play(self) -> Stage {
         let serving = Serving::start(&self.registry, &self.name);
         let daemon = Daemon::start(&self.config);
-        wait_for("the first version to be good", PATIENCE, || {
-            (daemon.standing("v1")? == "good").then_some(())
-        });
+        wait_for("the first version to be good", PATIENCE, || daemon.has_qualified("v1").then_some(()));
         Stage { setting: self, serving, daemon }
     }
 
@@ -208,8 +205,8 @@ impl Stage {
     }
 
     /// What became of an action, once it is in this state.
-    pub(super) fn await_action(&self, name: &str, state: &str, seconds: u64) -> Value {
-        self.daemon.await_action(name, state, Duration::from_secs(seconds))
+    pub(super) fn await_action(&self, name: &str, state: &str) -> Value {
+        self.daemon.await_action(name, state, PATIENCE)
     }
 
     /// Stops everything and removes the folder of a story that went well.

@@ -36,13 +36,13 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
     let model = stage.setting.name.clone();
     stage.promote(2);
 
-    let rolled_back = stage.await_action("roll-back", "recovered", 120);
+    let rolled_back = stage.await_action("roll-back", "recovered");
     assert_eq!(stage.setting.registry.serving(), Some(1));
     stage.serving.await_version(1);
     let tags = stage.setting.registry.tags(2).to_string();
     assert!(tags.contains(rolled_back["id"].as_str().unwrap()), "{tags}");
 
-    let retrained = stage.await_action("retrain", "applied", 120);
+    let retrained = stage.await_action("retrain", "applied");
     let runs = airflow::runs(airflow::DAG, &model);
     assert_eq!(runs.len(), 1, "{runs:?}");
     assert_eq!((&runs[0]["dag_run_id"], &runs[0]["state"]), (&retrained["id"], &"success".into()));
