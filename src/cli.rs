@@ -2,6 +2,7 @@
 //! evidence that does not agree with itself, 64 bad configuration or bad arguments.
 
 mod args;
+mod audit;
 mod people;
 
 use std::collections::BTreeMap;
@@ -100,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&text).context("cannot write the comparison")?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Audit(command) => audit::run(command),
         Command::Explain(args) => explain(args),
         Command::Simulate(args) => simulation(args),
         Command::Inspect(args) => {

@@ -50,12 +50,11 @@ impl Slack {
     pub fn new(config: &Config, clock: Clock) -> Result<Self, Error> {
         let Config { url, ca_file, timeout } = config;
         let place = Place { url: url.expose().to_owned(), ca_file: ca_file.clone(), timeout: *timeout };
-        // The path is what is secret of the address, and error pages repeat paths.
+        // The path is what is secret of the address, its end above all, and error pages repeat paths.
         let path = place.checked_url()?.path().to_owned();
+        let end = path.rsplit('/').next().unwrap_or_default();
         let mut hidden = vec![url.clone()];
-        if path != "/" {
-            hidden.push(Token::new(&path));
-        }
+        hidden.extend([path.as_str(), end].into_iter().filter(|part| part.len() > 1).map(Token::new));
         let client = Client::new(&place, Auth::None, &hidden, clock)?;
         Ok(Self { name: client.name("slack", &[]), client })
     }

@@ -177,6 +177,7 @@ impl Acting {
     /// When the audit log cannot be written.
     pub fn tick(&mut self, now: i64) -> anyhow::Result<()> {
         self.settle()?;
+        self.store.publish_due(now).context("no checkpoint of the audit log can be published")?;
         while let Ok(finished) = self.results.try_recv() {
             self.handle(Input::CallFinished(finished), now)?;
         }

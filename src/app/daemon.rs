@@ -5,16 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::act::Picture;
 use super::acting::Acting;
 use super::clock::now_millis;
+use super::people::Handed;
 use super::pipeline::Pipeline;
 use super::roles::telling::tell;
 use crate::api::Readiness;
 use crate::domain::SourcePartition;
+use crate::engine::view::View;
 use crate::exchange::{RejectedRecord, Sink};
 use crate::ingest::source::{Source, SourceEvent};
 use crate::telemetry::{self, Rebalance, SinkError, Stage, Telemetry};
@@ -50,7 +54,7 @@ struct Due {
     publish: Instant,
 }
 
-/// Serves until it is asked to stop.
+/// Serves until it is asked to stop. People's orders come from `orders`.
 ///
 /// # Errors
 /// When the source or the audit log cannot go on.
@@ -59,8 +63,11 @@ pub fn serve<S: Source, K: Sink>(
     sink: &mut K,
     pipeline: &mut Pipeline,
     acting: &mut Acting,
+    orders: &Receiver<Handed>,
     around: &Surroundings,
 ) -> anyhow::Result<()> {
+    // Nobody else has read the decisions: they go from hand to hand.
+    around.telemetry.acting(true, 0);
     let start = Instant::now();
     let mut due = Due { evaluate: start, publish: start };
     loop {
@@ -73,19 +80,29 @@ pub fn serve<S: Source, K: Sink>(
             evaluate(sink, pipeline, acting, around)?;
             due.evaluate = now + EVALUATE_EVERY;
         }
+        for handed in orders.try_iter() {
+            acting.order(handed.command.clone(), now_millis())?;
+            handed.durable();
+        }
         acting.tick(now_millis())?;
         if stopping || now >= due.publish {
-            let view = pipeline.view(now_millis(), &source.lag(), acting.views());
-            around.telemetry.publish(Arc::new(view));
+            publish(source, pipeline, acting, around);
             due.publish = now + PUBLISH_EVERY;
         }
         if stopping {
             finish_calls(acting)?;
-            let view = pipeline.view(now_millis(), &source.lag(), acting.views());
-            around.telemetry.publish(Arc::new(view));
+            publish(source, pipeline, acting, around);
             return Ok(());
         }
     }
+}
+
+/// Shows how everything stands.
+fn publish<S: Source>(source: &mut S, pipeline: &mut Pipeline, acting: &Acting, around: &Surroundings) {
+    let now = now_millis();
+    let Picture { actions, commands, safety } = acting.picture(now);
+    let view = View { commands, safety, ..pipeline.view(now, &source.lag(), actions) };
+    around.telemetry.publish(Arc::new(view));
 }
 
 fn take<S: Source, K: Sink>(

@@ -18,7 +18,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::wiring;
-use crate::config::{Audit, Config, Kafka};
+use crate::config::{AuditStore, Config, Kafka};
 use crate::exchange::reader::{self, Event, Range, Record};
 use state::Kept;
 
@@ -156,9 +156,9 @@ fn topic(config: &Config, kafka: &Kafka, what: What) -> anyhow::Result<String> {
         What::Findings => kafka.findings_topic.clone().context(
             "findings are not written to Kafka (`kafka.findings_topic`): ask a running daemon, /api/v1/findings",
         )?,
-        What::Audit => match &config.audit {
-            Audit::Kafka { topic } => topic.clone(),
-            Audit::File { path } => bail!("the audit log is the file {}: read it there", Path::display(path)),
+        What::Audit => match &config.audit.store {
+            AuditStore::Kafka { topic, .. } => topic.clone(),
+            AuditStore::File { path, .. } => bail!("the audit log is the file {}: read it there", Path::display(path)),
         },
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod acting;
+pub mod auditing;
 pub mod budget;
 pub mod calibrate;
 pub mod clock;

@@ -21,7 +21,7 @@ use super::{compile, wiring};
 use crate::action::lease::monotonic;
 use crate::api::{self, Readiness, Reload};
 use crate::audit::{FileStore, KafkaStore};
-use crate::config::{Audit, Config, Kafka, Role};
+use crate::config::{AuditStore, Config, Kafka, Role};
 use crate::domain::Decision;
 use crate::exchange::{kafka::Producer, topics};
 use crate::ingest::kafka::KafkaSource;
@@ -272,14 +272,16 @@ impl<'a> Daemon<'a> {
         let (actor, executor, results) =
             wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
         let (telemetry, now) = (self.telemetry.clone(), now_millis());
-        match &config.audit {
-            Audit::Kafka { topic } => {
-                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
-                    .context("the audit log cannot be opened")?;
+        match &config.audit.store {
+            AuditStore::Kafka { topic, checkpoint_topic } => {
+                let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
-            Audit::File { path } => {
-                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+            AuditStore::File { path, checkpoint_path } => {
+                let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::take_over(actor, opened, executor, results, telemetry, now, ownership)
             }
         }
@@ -309,7 +311,9 @@ impl<'a> Daemon<'a> {
         let mut pipeline = Pipeline::new(self.topics.clone(), compile::limits(config));
         let mut source =
             KafkaSource::new(&wiring::source(self.kafka, config)).context("cannot read Kafka")?;
-        daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &around)
+        let (deliver, orders) = people::direct();
+        self.commands.serve(deliver);
+        daemon::serve(&mut source, &mut sink, &mut pipeline, &mut acting, &orders, &around)
     }
 
     /// Makes sure that plimsoll's own topics are there. Says no when it was asked to stop meanwhile.
@@ -344,17 +348,21 @@ impl<'a> Daemon<'a> {
 
     fn open_audit(&self) -> anyhow::Result<(Acting, Vec<Decision>)> {
         let config = self.start.config;
-        let (actor, executor, results) =
+        let (mut actor, executor, results) =
             wiring::actions(config, self.start.started.clone(), self.runtime.handle())?;
+        // The demo's event time runs faster than the clock.
+        actor.event_time_is_wall_time = false;
         let (telemetry, now) = (self.telemetry.clone(), now_millis());
-        match &config.audit {
-            Audit::Kafka { topic } => {
-                let opened = KafkaStore::open(wiring::audit_topic(self.kafka, topic))
-                    .context("the audit log cannot be opened")?;
+        match &config.audit.store {
+            AuditStore::Kafka { topic, checkpoint_topic } => {
+                let log = wiring::audit_topics(self.kafka, &config.audit, topic, checkpoint_topic);
+                let opened = KafkaStore::open(log).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
-            Audit::File { path } => {
-                let opened = FileStore::open(path).context("the audit log cannot be opened")?;
+            AuditStore::File { path, checkpoint_path } => {
+                let checkpoints = wiring::signed(&config.audit, checkpoint_path.clone());
+                let opened =
+                    FileStore::open_signed(path, checkpoints).context("the audit log cannot be opened")?;
                 Acting::open(actor, opened, executor, results, telemetry, now)
             }
         }

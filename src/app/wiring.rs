@@ -10,7 +10,7 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use crate::action::webhook;
-use crate::audit::KafkaConfig;
+use crate::audit::{Checkpoints, KafkaConfig};
 use crate::config::{self, Config, Errors, Kafka, Problem, Role};
 use crate::exchange::topics::{Retention, Topic};
 use crate::exchange::{self, Connection, Keep, Protocol, Security};
@@ -120,8 +120,11 @@ fn topics_of(config: &Config, roles: &[Role]) -> Vec<Topic> {
         (&[Evaluate, Act], topic(exchange.decisions_topic(), Some(1), kept)),
         (&Role::ALL, Topic { max_message_bytes: Some(CONTROL_BYTES), ..control }),
     ];
-    if let config::Audit::Kafka { topic: name } = &config.audit {
+    if let config::AuditStore::Kafka { topic: name, checkpoint_topic } = &config.audit.store {
         topics.push((&[Act], topic(name.clone(), Some(1), Retention::Forever)));
+        if config.audit.signing.is_some() {
+            topics.push((&[Act], topic(checkpoint_topic.clone(), Some(1), Retention::Forever)));
+        }
     }
     for (role, name) in [(&[Evaluate], &kafka.findings_topic), (&[Observe], &kafka.dead_letter_topic)] {
         let Some(name) = name else { continue };
@@ -179,9 +182,19 @@ fn properties(kafka: &Kafka) -> BTreeMap<String, String> {
     client.config_map().keys().filter_map(property).collect()
 }
 
-/// The audit log's topic.
-pub fn audit_topic(kafka: &Kafka, topic: &str) -> KafkaConfig {
-    KafkaConfig { properties: properties(kafka), topic: topic.to_owned(), create: kafka.create_topics }
+/// The audit log's topics: that of its entries, and that of its checkpoints where they are signed.
+pub fn audit_topics(kafka: &Kafka, audit: &config::Audit, topic: &str, checkpoints: &str) -> KafkaConfig {
+    KafkaConfig {
+        properties: properties(kafka),
+        topic: topic.to_owned(),
+        create: kafka.create_topics,
+        checkpoints: signed(audit, checkpoints.to_owned()),
+    }
+}
+
+/// The place of checkpoints, where they are signed.
+pub fn signed<P>(audit: &config::Audit, place: P) -> Option<Checkpoints<P>> {
+    audit.signing.clone().map(|signing| Checkpoints { place, signing })
 }
 
 /// Finds settings that only the adapters can judge: librdkafka's properties, signing keys, certificates.

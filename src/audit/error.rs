@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::tlog;
 use crate::engine::actor::entry;
 
 /// Why the audit log cannot be read or written.
@@ -105,6 +106,50 @@ pub enum Error {
     /// The entry to be added does not follow the last one.
     #[error("the entry does not belong at the end of the audit log")]
     Order(#[source] entry::Error),
+    /// An entry does not fit into the log.
+    #[error(
+        "entry {seq} has {bytes} bytes, and the audit log takes {} at most; larger evidence is kept elsewhere, and its hash in the entry",
+        tlog::ENTRY_BYTES
+    )]
+    TooLong {
+        /// Its number.
+        seq: u64,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The newest checkpoint is not one of this log.
+    #[error(
+        "the newest checkpoint of the audit log {log} cannot be used; if the key was changed, list the former one under `audit.former_keys`"
+    )]
+    Checkpoint {
+        /// The log.
+        log: String,
+        /// Why not.
+        #[source]
+        source: tlog::Error,
+    },
+    /// Entries that were signed are not there.
+    #[error(
+        "the audit log {log} was cut short: a checkpoint was signed over {size} entries, and it holds {found}, so entries from {found} on are missing. Nothing is done on it: restore them, or see docs/audit.md"
+    )]
+    Truncated {
+        /// The log.
+        log: String,
+        /// How many were signed.
+        size: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// Entries that were signed are other ones now.
+    #[error(
+        "the audit log {log} was rewritten: its first {size} entries are not those over which the newest checkpoint was signed. Nothing is done on it: `plimsoll audit verify` says from which entry on; restore them, or see docs/audit.md"
+    )]
+    Rewritten {
+        /// The log.
+        log: String,
+        /// How many were signed.
+        size: u64,
+    },
     /// An earlier append failed, so that the end of the log is not known any more.
     #[error("an earlier entry could not be added to the audit log; start again to find out what it holds")]
     Broken,

@@ -8,6 +8,9 @@
 //! An append may carry the offset of the decisions that it accounts for, in the same transaction. The
 //! broker then also asks whether the writer is still a member of its group in the present generation,
 //! which finds out one that has lost the decisions before anybody opened the log behind it.
+//!
+//! Checkpoints go to a second topic of the same kind, each in a transaction of its own by the same
+//! producer: a writer that was locked out cannot sign any more, and nobody signs what was not committed.
 
 mod topic;
 
@@ -22,7 +25,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::kind_of;
-use super::{Consumed, Error, Kind, Opened, Store, in_order};
+use super::head::Head;
+use super::{Checkpoints, Consumed, Error, Kind, Opened, Store, lines};
 use crate::engine::actor::Entry;
 
 /// How long a broker may be silent.
@@ -33,8 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TRANSACTION_MILLIS: &str = "15000";
 /// Pause before a step of a transaction is asked for again.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How long a store that is closed may take to sign what was added last.
+const CLOSING: Duration = Duration::from_secs(5);
 /// What an append does, in errors.
 const ADD: &str = "add an entry to";
+/// What publishing a checkpoint does, in errors.
+const PUBLISH: &str = "publish a checkpoint of";
 /// The partition that holds the log.
 const PARTITION: i32 = 0;
 
@@ -46,8 +54,11 @@ pub struct KafkaConfig {
     pub properties: BTreeMap<String, String>,
     /// The topic; it must have one partition.
     pub topic: String,
-    /// Whether to create the topic where it is not there.
+    /// Whether to create topics where they are not there.
     pub create: bool,
+    /// The topic of the checkpoints, which must have one partition too, and who signs them; without,
+    /// nothing is signed.
+    pub checkpoints: Option<Checkpoints<String>>,
 }
 
 impl fmt::Debug for KafkaConfig {
@@ -57,6 +68,7 @@ impl fmt::Debug for KafkaConfig {
             .field("properties", &self.properties.keys())
             .field("topic", &self.topic)
             .field("create", &self.create)
+            .field("checkpoints", &self.checkpoints)
             .finish()
     }
 }
@@ -88,6 +100,7 @@ pub struct KafkaStore {
     producer: BaseProducer,
     next_seq: u64,
     broken: bool,
+    head: Head,
 }
 
 impl fmt::Debug for KafkaStore {
@@ -116,7 +129,10 @@ impl KafkaStore {
             ])
             .create()
             .map_err(config.failed("make a consumer for"))?;
-        topic::ensure_topic(&config, &consumer)?;
+        topic::ensure_topic(&config, &config.topic, &consumer)?;
+        if let Some(checkpoints) = &config.checkpoints {
+            topic::ensure_topic(&config, &checkpoints.place, &consumer)?;
+        }
         let producer: BaseProducer = config
             .client(&[
                 ("enable.idempotence", "true"),
@@ -130,18 +146,30 @@ impl KafkaStore {
             .map_err(config.failed("make a producer for"))?;
         // Before reading: from here on nobody else can add an entry.
         producer.init_transactions(PATIENCE).map_err(config.failed("take over"))?;
-        let entries = topic::read(&config, &consumer)?;
+        let newest = match &config.checkpoints {
+            Some(checkpoints) => topic::newest(&config, &checkpoints.place, &consumer)?,
+            None => None,
+        };
+        let signing = config.checkpoints.as_ref().map(|checkpoints| checkpoints.signing.clone());
+        let mut head = Head::new(config.topic.clone(), signing, newest.as_deref())?;
+        let entries = topic::entries(&config, &consumer, &mut head)?;
+        head.whole()?;
         let next_seq = entries.len() as u64;
-        Ok(Opened { store: Self { config, producer, next_seq, broken: false }, entries, cut: None })
+        Ok(Opened { store: Self { config, producer, next_seq, broken: false, head }, entries, cut: None })
     }
 
     /// One transaction. Leaves it open where it fails.
-    fn write(&self, entries: &[Entry], consumed: Option<&Consumed>) -> Result<(), Failed> {
-        let until = Instant::now() + PATIENCE;
+    fn write(
+        &self,
+        topic: &str,
+        lines: &[String],
+        consumed: Option<&Consumed>,
+        patience: Duration,
+    ) -> Result<(), Failed> {
+        let until = Instant::now() + patience;
         self.producer.begin_transaction()?;
-        for entry in entries {
-            let line = entry.to_json();
-            let record = BaseRecord::<(), str>::to(&self.config.topic).partition(PARTITION).payload(&line);
+        for line in lines {
+            let record = BaseRecord::<(), str>::to(topic).partition(PARTITION).payload(line);
             self.producer.send(record).map_err(|(error, _)| error)?;
         }
         // The commit would wait for delivery too, but in steps of 100 ms.
@@ -158,6 +186,24 @@ impl KafkaStore {
             patiently(until, |left| self.producer.send_offsets_to_transaction(&offsets, membership, left))?;
         }
         patiently(until, |left| self.producer.commit_transaction(left))?;
+        Ok(())
+    }
+
+    /// Signs what is not covered by a checkpoint; with `now`, where it is time.
+    fn publish(&mut self, now: Option<i64>, patience: Duration) -> Result<(), Error> {
+        if self.broken {
+            return Err(Error::Broken);
+        }
+        let Some(Checkpoints { place, .. }) = &self.config.checkpoints else { return Ok(()) };
+        let Some((checkpoint, note)) = self.head.next(now) else { return Ok(()) };
+        if let Err(failed) = self.write(place, &[note], None, patience) {
+            self.broken = true;
+            return Err(match failed {
+                Failed::Kafka(error) => self.told(PUBLISH, error),
+                Failed::NoAnswer | Failed::NoMember => self.config.no_answer(PUBLISH),
+            });
+        }
+        self.head.published(checkpoint, now);
         Ok(())
     }
 
@@ -222,18 +268,35 @@ impl Store for KafkaStore {
         if entries.is_empty() && consumed.is_none() {
             return Ok(());
         }
-        let next_seq = in_order(entries, self.next_seq)?;
-        if let Err(failed) = self.write(entries, consumed) {
+        let lines = lines(entries, self.next_seq)?;
+        if let Err(failed) = self.write(&self.config.topic, &lines, consumed, PATIENCE) {
             let error = self.failed(failed, consumed);
             // Otherwise nothing is aborted: the next one to open the log does that, and reads what is there.
             self.broken = error.kind() != Kind::NotOwner;
             return Err(error);
         }
-        self.next_seq = next_seq;
+        self.next_seq += lines.len() as u64;
+        lines.iter().for_each(|line| self.head.add(line.as_bytes()));
         Ok(())
+    }
+
+    fn publish_due(&mut self, now: i64) -> Result<(), Error> {
+        self.publish(Some(now), PATIENCE)
     }
 
     fn stores_offsets(&self) -> bool {
         true
+    }
+}
+
+impl Drop for KafkaStore {
+    /// What was added last is signed too, unless another process has taken over.
+    fn drop(&mut self) {
+        if !self.broken
+            && !std::thread::panicking()
+            && let Err(error) = self.publish(None, CLOSING)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last checkpoint was not signed");
+        }
     }
 }

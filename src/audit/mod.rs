@@ -4,18 +4,26 @@
 //! (Kafka), because two would number their entries alike. An entry is durable when `append`
 //! returns, and only then may the call that it announces begin. A log from which something is
 //! missing is an error and never a shorter log: what is not in it could be done a second time.
+//!
+//! The entries, byte for byte as they are kept, are the leaves of a transparency log ([`tlog`]). With a
+//! key the writer signs what is durable, and refuses to go on after what it did not sign.
 
 mod consumed;
 mod error;
 mod file;
+mod head;
 mod kafka;
+mod key;
+pub mod tlog;
 
 use crate::engine::actor::Entry;
 
 pub use consumed::Consumed;
 pub use error::{Error, Kind};
 pub use file::FileStore;
+pub use head::{Checkpoints, Signing};
 pub use kafka::{KafkaConfig, KafkaStore};
+pub use key::signer;
 
 /// Where entries are kept.
 pub trait Store: Send + std::fmt::Debug {
@@ -28,14 +36,34 @@ pub trait Store: Send + std::fmt::Debug {
     /// other it takes no more: what is in the log is found out by opening it again.
     fn append(&mut self, entries: &[Entry], consumed: Option<&Consumed>) -> Result<(), Error>;
 
+    /// Signs what is durable and publishes the checkpoint, where the last one is long enough ago at wall
+    /// time `now`, in milliseconds, and something was added since. A store without a key does nothing.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be made durable. The store takes no more then, as after `append`.
+    fn publish_due(&mut self, now: i64) -> Result<(), Error> {
+        let _ = now;
+        Ok(())
+    }
+
     /// Whether `append` stores offsets. Where it does not, whoever reads the decisions commits them,
     /// after the entries.
     fn stores_offsets(&self) -> bool;
 }
 
-/// The number after those of `entries`, which must begin with `next` and leave none out.
-fn in_order(entries: &[Entry], next: u64) -> Result<u64, Error> {
-    entries.iter().try_fold(next, |next, entry| entry.follows(next).map(|()| next + 1)).map_err(Error::Order)
+/// `entries` as they are kept. They must have the numbers from `next` on and leave none out, and none may
+/// be too long for a bundle of the transparency log.
+fn lines(entries: &[Entry], next: u64) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::with_capacity(entries.len());
+    for (expected, entry) in (next..).zip(entries) {
+        entry.follows(expected).map_err(Error::Order)?;
+        let line = entry.to_json();
+        if line.len() > tlog::ENTRY_BYTES {
+            return Err(Error::TooLong { seq: entry.seq, bytes: line.len() });
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 /// A log that was opened.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use super::audit::AuditCommand;
 use plimsoll::app::comparing::Mode;
 use plimsoll::app::explaining;
 use plimsoll::app::files::RowTime;
@@ -88,6 +89,9 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     #[command(flatten)]
     People(super::people::People),
+    /// Checks the audit log, cuts proofs from it, shows, witnesses and publishes it, and makes its keys.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints the JSON Schema of the configuration, for editors.
     Schema,
 }

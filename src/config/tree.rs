@@ -25,6 +25,8 @@ pub use super::raw::{
     Protocol, Role, Severity, TargetKind, TimeUnit,
 };
 use super::{Pointer, Source};
+use crate::audit::Signing;
+use crate::audit::tlog::VerifierKey;
 use crate::domain::{Bound, Metric, Task};
 pub use crate::policy::Decide;
 
@@ -50,7 +52,7 @@ pub struct Config {
     pub actions: Vec<Action>,
     /// What holds for all actions together.
     pub safety: Safety,
-    /// Where the audit log is kept.
+    /// The audit log.
     pub audit: Audit,
     /// Metrics, health, the API, and people's orders.
     pub http: Http,
@@ -339,18 +341,35 @@ pub struct Verify {
     pub samples: u64,
 }
 
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where it is kept.
+    pub store: AuditStore,
+    /// Its name in checkpoints.
+    pub origin: String,
+    /// By whom checkpoints are signed, under the name `origin`; none: by nobody.
+    pub signing: Option<Signing>,
+    /// Keys of witnesses.
+    pub witnesses: Vec<VerifierKey>,
+}
+
 /// Where the audit log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// In this topic.
+pub enum AuditStore {
+    /// In topics.
     Kafka {
-        /// Its name.
+        /// That of the entries.
         topic: String,
+        /// That of the checkpoints.
+        checkpoint_topic: String,
     },
-    /// In this file.
+    /// In files.
     File {
-        /// Its path.
+        /// That of the entries.
         path: PathBuf,
+        /// That of the checkpoints.
+        checkpoint_path: PathBuf,
     },
 }
 

@@ -1,7 +1,9 @@
 //! The audit log keeps what it was given, and refuses to be less than it was.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod configured;
 mod real;
+mod signed;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -146,7 +148,7 @@ fn cluster(topic: &str, partitions: i32) -> (MockCluster<'static, DefaultProduce
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic(topic, partitions, 1).unwrap();
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), cluster.bootstrap_servers())]);
-    (cluster, KafkaConfig { properties, topic: topic.to_owned(), create: false })
+    (cluster, KafkaConfig { properties, topic: topic.to_owned(), create: false, checkpoints: None })
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn a_topic_of_several_partitions_or_none_is_refused() {
 #[test]
 fn client_properties_are_not_shown() {
     let properties = BTreeMap::from([("sasl.password".to_owned(), "hunter2".to_owned())]);
-    let config = KafkaConfig { properties, topic: "t".into(), create: false };
+    let config = KafkaConfig { properties, topic: "t".into(), create: false, checkpoints: None };
     let shown = format!("{config:?}");
     assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
 }

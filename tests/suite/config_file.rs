@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use plimsoll::app::wiring;
-use plimsoll::config::{self, Audit, Column, Config, Of, Role, Source};
+use plimsoll::config::{self, AuditStore, Column, Config, Of, Role, Source};
 use plimsoll::domain::Bound;
 
 /// The smallest whole file.
@@ -68,7 +68,10 @@ fn the_smallest_file_gets_every_default() {
         config.require_kafka().unwrap_err().to_string(),
         "kafka.brokers: missing; this command reads from Kafka"
     );
-    assert_eq!(config.audit, Audit::File { path: "/etc/plimsoll/audit.ndjson".into() });
+    let (path, beside) = ("/etc/plimsoll/audit.ndjson", "/etc/plimsoll/audit.ndjson.checkpoints");
+    let store = AuditStore::File { path: path.into(), checkpoint_path: beside.into() };
+    assert_eq!((&config.audit.store, config.audit.origin.as_str()), (&store, "plimsoll/audit.ndjson"));
+    assert!(config.audit.signing.is_none());
     assert_eq!(config.topics[0].allowed_lateness, Duration::from_secs(30));
     assert_eq!(config.topics[0].idle_after, Duration::from_secs(60));
     assert_eq!(config.ingest.max_record_bytes, 1 << 20);
@@ -184,7 +187,8 @@ fn the_environment_overrides_the_file() {
         [("Client.Id", "Mixed"), ("client.rack", "Rack.A"), ("socket.timeout.ms", "5000")]
     );
     assert_eq!(config.log.level, "debug");
-    assert_eq!(config.audit, Audit::Kafka { topic: "plimsoll.audit".into() });
+    let (topic, checkpoint_topic) = ("plimsoll.audit".to_owned(), "plimsoll.checkpoints".to_owned());
+    assert_eq!(config.audit.store, AuditStore::Kafka { topic, checkpoint_topic });
 }
 
 #[test]

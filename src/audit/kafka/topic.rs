@@ -10,40 +10,40 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::super::Error;
+use super::super::head::Head;
 use super::{KafkaConfig, PARTITION, PATIENCE};
 use crate::engine::actor::{Entry, entry};
 
-/// Sees to it that the topic is there and has one partition.
-pub(super) fn ensure_topic(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<(), Error> {
+/// Sees to it that `topic` is there and has one partition.
+pub(super) fn ensure_topic(config: &KafkaConfig, topic: &str, consumer: &BaseConsumer) -> Result<(), Error> {
     let until = Instant::now() + PATIENCE;
     let mut created = false;
     loop {
-        let metadata =
-            consumer.fetch_metadata(Some(&config.topic), PATIENCE).map_err(config.failed("look up"))?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == config.topic);
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(config.failed("look up"))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
         match found.map(|topic| (topic.error(), topic.partitions().len())) {
             Some((None, 1)) => return Ok(()),
             Some((None, found)) if found > 1 => {
-                return Err(Error::Partitions { topic: config.topic.clone(), found });
+                return Err(Error::Partitions { topic: topic.to_owned(), found });
             }
             // Not there, or on its way.
             Some(_) | None if created && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             Some(_) | None if config.create && !created => {
-                create_topic(config)?;
+                create_topic(config, topic)?;
                 created = true;
             }
-            Some(_) | None => return Err(Error::NoTopic { topic: config.topic.clone() }),
+            Some(_) | None => return Err(Error::NoTopic { topic: topic.to_owned() }),
         }
     }
 }
 
 /// Creates the topic so that the broker keeps every entry.
-fn create_topic(config: &KafkaConfig) -> Result<(), Error> {
+fn create_topic(config: &KafkaConfig, topic: &str) -> Result<(), Error> {
     let failed = config.failed("create");
     let admin: AdminClient<DefaultClientContext> = config.client(&[]).create().map_err(&failed)?;
-    let topic = NewTopic::new(&config.topic, 1, TopicReplication::Fixed(-1))
+    let topic = NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
         .set("cleanup.policy", "delete")
         .set("retention.ms", "-1")
         .set("retention.bytes", "-1");
@@ -66,19 +66,66 @@ fn create_topic(config: &KafkaConfig) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the topic from its beginning to its end.
-pub(super) fn read(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<Vec<Entry>, Error> {
+/// All entries of the log, which `head` takes too.
+pub(super) fn entries(
+    config: &KafkaConfig,
+    consumer: &BaseConsumer,
+    head: &mut Head,
+) -> Result<Vec<Entry>, Error> {
+    let mut entries: Vec<Entry> = Vec::new();
+    read(config, &config.topic, Offset::Beginning, consumer, &mut |offset, value| {
+        let entry = Entry::from_json(value)
+            .and_then(|entry| entry.follows(entries.len() as u64).map(|()| entry))
+            .map_err(|source: entry::Error| Error::Record { topic: config.topic.clone(), offset, source })?;
+        head.read(value)?;
+        entries.push(entry);
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// The newest message of `topic`. The offsets before its end may be marks of transactions, aborted or
+/// not, so ever more of them are looked at.
+pub(super) fn newest(
+    config: &KafkaConfig,
+    topic: &str,
+    consumer: &BaseConsumer,
+) -> Result<Option<Vec<u8>>, Error> {
+    let ends = consumer.fetch_watermarks(topic, PARTITION, PATIENCE);
+    let (low, high) = ends.map_err(config.failed("look up"))?;
+    let mut back = 8_i64;
+    loop {
+        let from = high.saturating_sub(back).max(low);
+        let mut newest: Option<Vec<u8>> = None;
+        read(config, topic, Offset::Offset(from), consumer, &mut |_, value| {
+            newest = Some(value.to_vec());
+            Ok(())
+        })?;
+        if newest.is_some() || from == low {
+            return Ok(newest);
+        }
+        back = back.saturating_mul(8);
+    }
+}
+
+/// Reads `topic` from `from` to its end.
+fn read(
+    config: &KafkaConfig,
+    topic: &str,
+    from: Offset,
+    consumer: &BaseConsumer,
+    take: &mut dyn FnMut(i64, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     let failed = config.failed("read");
     let mut partitions = TopicPartitionList::new();
-    partitions.add_partition_offset(&config.topic, PARTITION, Offset::Beginning).map_err(&failed)?;
+    partitions.add_partition_offset(topic, PARTITION, from).map_err(&failed)?;
     consumer.assign(&partitions).map_err(&failed)?;
-    let mut entries: Vec<Entry> = Vec::new();
     let mut until = Instant::now() + PATIENCE;
     loop {
         match consumer.poll(Duration::from_millis(100)) {
             None if Instant::now() >= until => return Err(config.no_answer("read")),
             None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(entries),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             // librdkafka reports lost connections here and goes on by itself.
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::BrokerTransportFailure
@@ -87,14 +134,7 @@ pub(super) fn read(config: &KafkaConfig, consumer: &BaseConsumer) -> Result<Vec<
             ))) if Instant::now() < until => {}
             Some(Err(error)) => return Err(failed(error)),
             Some(Ok(message)) => {
-                let entry = Entry::from_json(message.payload().unwrap_or_default())
-                    .and_then(|entry| entry.follows(entries.len() as u64).map(|()| entry))
-                    .map_err(|source: entry::Error| Error::Record {
-                        topic: config.topic.clone(),
-                        offset: message.offset(),
-                        source,
-                    })?;
-                entries.push(entry);
+                take(message.offset(), message.payload().unwrap_or_default())?;
                 until = Instant::now() + PATIENCE;
             }
         }

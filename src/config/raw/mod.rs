@@ -3,6 +3,7 @@
 //! here beyond the shape; `validate` turns this into a [`Config`](super::Config).
 
 mod action;
+mod audit;
 mod budget;
 mod http;
 mod kafka;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use action::*;
+pub use audit::*;
 pub use budget::*;
 pub use http::*;
 pub use kafka::*;
@@ -118,35 +120,6 @@ fn thirty_seconds() -> Duration {
 
 fn one_minute() -> Duration {
     Duration::from("60s")
-}
-
-/// The record of everything that was decided and done.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Audit {
-    /// `kafka` or `file`; default: `kafka` where `kafka.brokers` is set, else `file`.
-    pub store: Option<AuditStore>,
-    /// Topic for `store: kafka`. One partition, never compacted, no retention limit.
-    pub topic: String,
-    /// File for `store: file`.
-    #[schemars(length(min = 1))]
-    pub file: String,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self { store: None, topic: "plimsoll.audit".into(), file: "audit.ndjson".into() }
-    }
-}
-
-/// Where the audit log is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditStore {
-    /// In `topic`.
-    Kafka,
-    /// In `file`.
-    File,
 }
 
 /// The daemon's own log.

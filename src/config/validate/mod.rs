@@ -2,6 +2,7 @@
 //! another is wrong, but no consequence of a mistake is reported beside the mistake itself.
 
 mod action;
+mod audit;
 mod budget;
 mod check;
 mod http;
@@ -24,7 +25,7 @@ use super::path::KeyPath;
 use super::raw;
 use super::secret::Secret;
 use super::suggest::hint;
-use super::tree::{Audit, Config, Ingest, Log, Role};
+use super::tree::{Config, Ingest, Log, Role};
 
 /// What validation needs besides the document.
 pub(crate) struct Surroundings<'a> {
@@ -44,7 +45,7 @@ pub(crate) fn validate(root: &raw::Root, around: &Surroundings<'_>, report: &mut
     let policies = policy::policies(root, report);
     let actions = action::actions(root, around, report);
     let safety = safety::safety(&root.safety, report);
-    let audit = audit(root, around, report);
+    let audit = audit::audit(root, around, report);
     let ingest = ingest(&root.ingest, report);
     let http = http::http(&root.http, around, report);
     let log = log(&root.log, report);
@@ -84,21 +85,6 @@ fn ingest(raw: &raw::Ingest, report: &mut Report) -> Option<Ingest> {
         max_future: max_future?,
         max_age: max_age?,
     })
-}
-
-fn audit(root: &raw::Root, around: &Surroundings<'_>, report: &mut Report) -> Option<Audit> {
-    let brokers = root.kafka.brokers.is_some();
-    let store =
-        root.audit.store.unwrap_or(if brokers { raw::AuditStore::Kafka } else { raw::AuditStore::File });
-    match store {
-        raw::AuditStore::Kafka => {
-            if !brokers && !report.removed.lacks("kafka") {
-                report.error(&KeyPath::root("audit").key("store"), "`kafka` needs `kafka.brokers`");
-            }
-            Some(Audit::Kafka { topic: root.audit.topic.clone() })
-        }
-        raw::AuditStore::File => Some(Audit::File { path: around.folder.join(&root.audit.file) }),
-    }
 }
 
 /// Levels, as the filter spells them.

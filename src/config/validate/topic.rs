@@ -55,7 +55,11 @@ pub(super) fn distinct(root: &raw::Root, report: &mut Report) {
     for (index, topic) in root.topics.iter().enumerate() {
         taken.push((&topic.name, KeyPath::root("topics").at(index)));
     }
-    let audit = (root.audit.store != Some(raw::AuditStore::File)).then_some(root.audit.topic.as_str());
+    let in_kafka = root.audit.store != Some(raw::AuditStore::File);
+    let audit = in_kafka.then_some(root.audit.topic.as_str());
+    // Without a key nothing is written there.
+    let signed = in_kafka && root.audit.key.is_some();
+    let checkpoints = signed.then_some(root.audit.checkpoint_topic.as_str());
     let prefix = kafka.key("exchange").key("prefix");
     let exchange = exchange_topics(root, &prefix, report);
     let exchange = exchange.iter().map(|name| (Some(name.as_str()), prefix.clone()));
@@ -63,6 +67,7 @@ pub(super) fn distinct(root: &raw::Root, report: &mut Report) {
         (root.kafka.dead_letter_topic.as_deref(), kafka.key("dead_letter_topic")),
         (root.kafka.findings_topic.as_deref(), kafka.key("findings_topic")),
         (audit, KeyPath::root("audit").key("topic")),
+        (checkpoints, KeyPath::root("audit").key("checkpoint_topic")),
     ]) {
         let Some(name) = name else { continue };
         if path != prefix {

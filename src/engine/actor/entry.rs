@@ -1,9 +1,9 @@
 //! One entry of the audit log: what was decided, what was about to be done, what came of it. The
 //! actor makes entries and reads them back after a restart; where they are kept is not its concern.
 //!
-//! An entry is stored as canonical JSON: one object without white space, the keys of every object
-//! in ascending order of their UTF-8 bytes, numbers in the shortest form that reads back the same,
-//! no number that is not finite. Equal entries are therefore equal bytes. Entries hold no personal
+//! An entry is stored as canonical JSON (RFC 8785): one object without white space, the keys of every
+//! object in ascending order of their UTF-16 units, numbers in the shortest form that reads back the
+//! same, no number that is not finite. Equal entries are therefore equal bytes, in any language. Entries hold no personal
 //! data (counts, rates and names of groups only) and no secrets.
 
 use std::collections::BTreeMap;
@@ -311,44 +311,11 @@ pub(super) fn to_value(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("keys are text, and nothing here fails to serialize")
 }
 
-/// `value` as canonical JSON.
+/// `value` as canonical JSON (RFC 8785): keys in the order of their UTF-16 units, numbers as ECMAScript
+/// writes doubles. Whole numbers beyond 2^53 are therefore not kept exactly.
 pub fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    text
-}
-
-fn write_canonical(value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                write_canonical(item, text);
-            }
-            text.push(']');
-        }
-        Value::Object(fields) => {
-            // Sorted here, because the order in which serde_json keeps them depends on a feature
-            // that any other crate of the build may turn on.
-            let fields: BTreeMap<&String, &Value> = fields.iter().collect();
-            text.push('{');
-            for (i, (name, item)) in fields.into_iter().enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::String(name.clone()).to_string());
-                text.push(':');
-                write_canonical(item, text);
-            }
-            text.push('}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.push_str(&value.to_string());
-        }
-    }
+    serde_json_canonicalizer::to_string(value)
+        .expect("keys are text, and a value holds no number that is not finite")
 }
 
 /// The same where there may be none.
@@ -413,5 +380,43 @@ mod tests {
         let value: Value =
             serde_json::from_str(r#"{"b": [ {"z":1, "a":"\u00e9\n"} ], "a\"": null, "B": 1e-7}"#).unwrap();
         assert_eq!(canonical(&value), r#"{"B":1e-7,"a\"":null,"b":[{"a":"é\n","z":1}]}"#);
+    }
+
+    /// The examples of RFC 8785: sections 3.2.2, 3.2.3 and appendix B.
+    #[test]
+    fn canonical_json_is_that_of_rfc_8785() {
+        let value: Value = serde_json::from_str(
+            r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            canonical(&value),
+            r#"{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}"#
+        );
+        let value: Value = serde_json::from_str(
+            r#"{"\u20ac":1,"\r":2,"\ufb33":3,"1":4,"\ud83d\ude00":5,"\u0080":6,"\u00f6":7}"#,
+        )
+        .unwrap();
+        // By UTF-16 units the smiling face comes before the Hebrew letter; by UTF-8 bytes after it.
+        assert_eq!(
+            canonical(&value),
+            "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}"
+        );
+        for (bits, text) in [
+            (0x8000_0000_0000_0000_u64, "0"),
+            (1, "5e-324"),
+            (0x7fef_ffff_ffff_ffff, "1.7976931348623157e+308"),
+            (0x4340_0000_0000_0000, "9007199254740992"),
+            (0x4430_0000_0000_0000, "295147905179352830000"),
+            (0x44b5_2d02_c7e1_4af5, "9.999999999999997e+22"),
+            (0x44b5_2d02_c7e1_4af6, "1e+23"),
+            (0x444b_1ae4_d6e2_ef4e, "999999999999999700000"),
+            (0x444b_1ae4_d6e2_ef50, "1e+21"),
+            (0x3eb0_c6f7_a0b5_ed8c, "9.999999999999997e-7"),
+            (0x3eb0_c6f7_a0b5_ed8d, "0.000001"),
+            (0x3ff0_0000_0000_0000, "1"),
+        ] {
+            assert_eq!(canonical(&Value::from(f64::from_bits(bits))), text);
+        }
     }
 }

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use super::{Evaluated, Evaluator};
 use crate::domain::{EventTime, ModelId, Report, Segment, Standing, Tenant};
+use crate::engine::model::ModelSpec;
 
 /// For how long after the end of an incident is reported: as long as the windows of a model that have
 /// to show that it is well may reach back, and this on top.
 const AFTER: Duration = Duration::from_secs(3_600);
 
 impl Evaluator {
-    /// Reports what was seen from `from` until `end`, of models in `news` and those with an incident.
+    /// Reports what was seen since the window end before `end`, of models in `news` and those with an
+    /// incident.
     pub(super) fn report(
         &self,
-        from: EventTime,
         end: EventTime,
         news: &BTreeSet<(Option<Tenant>, ModelId)>,
         out: &mut Evaluated,
@@ -34,8 +35,7 @@ impl Evaluator {
                 reports.entry(model).or_insert_with(|| Report {
                     tenant,
                     model: model_id,
-                    // Before the first evaluation there is no end of the one before.
-                    from: if from == EventTime::MIN { end - state.spec.pane } else { from },
+                    from: before(end, &state.spec),
                     until: end,
                     rows: BTreeMap::new(),
                     standings: Vec::new(),
@@ -69,4 +69,10 @@ impl Evaluator {
         }
         out.reports.extend(reports.into_values());
     }
+}
+
+/// The last window end before `end` of any window of the model.
+fn before(end: EventTime, spec: &ModelSpec) -> EventTime {
+    let last = end - Duration::from_millis(1);
+    spec.windows().iter().map(|window| last.floor(window.slide())).max().unwrap_or(end - spec.pane)
 }

@@ -20,7 +20,7 @@ fn topic(name: &str) -> KafkaConfig {
     let brokers = std::env::var("PLIMSOLL_TEST_KAFKA").expect("PLIMSOLL_TEST_KAFKA names a broker");
     let properties = BTreeMap::from([("bootstrap.servers".to_owned(), brokers)]);
     let topic = format!("plimsoll.audit.{name}.{}", std::process::id());
-    KafkaConfig { properties, topic, create: true }
+    KafkaConfig { properties, topic, create: true, checkpoints: None }
 }
 
 #[test]
@@ -231,4 +231,35 @@ fn the_log_of_a_new_owner_has_nothing_of_the_one_before_after_its_opening() {
     drop((second.store, source));
     assert_eq!(KafkaStore::open(audit).unwrap().entries, entries(20));
     assert_eq!(decisions.owner().1, Some(1));
+}
+
+#[test]
+#[ignore = "needs Apache Kafka at PLIMSOLL_TEST_KAFKA"]
+fn only_the_writer_that_is_not_locked_out_signs_and_nothing_that_was_not_committed_is_signed() {
+    let (decisions, unsigned) = Decisions::new("signed");
+    let place = format!("plimsoll.checkpoints.signed.{}", std::process::id());
+    let signing = signed::signing(1);
+    let keys = signing.known();
+    let checkpoints = Some(plimsoll::audit::Checkpoints { place: place.clone(), signing });
+    let audit = KafkaConfig { checkpoints, ..unsigned };
+    let (source, _) = decisions.owner();
+    let mut first = KafkaStore::open(audit.clone()).unwrap().store;
+    first.append(&entries(3), Some(&decisions.read(&source, 1))).unwrap();
+    first.publish_due(0).unwrap();
+    // Refused, because the group does not know who this is: the entry is taken back, and never signed.
+    let nobody = Consumed { membership: None, ..decisions.read(&source, 2) };
+    assert_eq!(first.append(&[entry(3)], Some(&nobody)).unwrap_err().kind(), Kind::NotOwner);
+    first.publish_due(60_000).unwrap();
+    assert_eq!(signed::published(&audit, &place, &keys), [3]);
+    first.append(&[entry(3)], Some(&decisions.read(&source, 2))).unwrap();
+
+    let mut second = KafkaStore::open(audit.clone()).unwrap();
+    assert_eq!(second.entries, entries(4));
+    assert_eq!(first.publish_due(120_000).unwrap_err().kind(), Kind::Fenced);
+    drop(first);
+    assert_eq!(signed::published(&audit, &place, &keys), [3]);
+    second.store.append(&[entry(4)], Some(&decisions.read(&source, 3))).unwrap();
+    drop(second);
+    assert_eq!(signed::published(&audit, &place, &keys), [3, 5]);
+    assert_eq!(KafkaStore::open(audit).unwrap().entries, entries(5));
 }
