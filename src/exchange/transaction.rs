@@ -453,7 +453,9 @@ impl Transactor {
         let Err(error) = self.producer.abort_transaction(remaining(until)) else {
             self.phase = Phase::Idle;
             self.open.clear();
-            return match code {
+            // The report about the message that was refused may come after the commit has failed of it.
+            let told = self.producer.client().context().trouble().code().filter(|code| will_not_pass(*code));
+            return match told.or(code) {
                 Some(code) if will_not_pass(code) => Err(Error::ending(&self.id, code, reason)),
                 _ => Ok(Some(Finish::Aborted { reason })),
             };

@@ -5,8 +5,11 @@ pub mod asking;
 mod direct;
 mod publisher;
 
+use std::sync::Arc;
+
 use anyhow::Context;
 
+use super::clock::now_millis;
 use crate::api::{self, Access, Anonymous, Reload, Services, Tls, access};
 use crate::config;
 
@@ -37,7 +40,7 @@ pub fn services(http: &config::Http, reload: Reload) -> anyhow::Result<Services>
         config::Anonymous::None => Anonymous::None,
     };
     let access = Access { anonymous, tokens: tokens.collect(), insecure: http.insecure_commands };
-    Ok(Services { access, tls, reload, ..Services::default() })
+    Ok(Services { access, tls, reload, clock: Arc::new(now_millis), ..Services::default() })
 }
 
 /// A token with the line that the configuration gets, as they are shown once.
