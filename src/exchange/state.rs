@@ -96,6 +96,15 @@ fn advice(code: RDKafkaErrorCode) -> &'static str {
     }
 }
 
+/// For how long a topic may not be there that was just made, or found: a broker that is asked next may
+/// not have heard of it.
+const ABSENCE: Duration = Duration::from_secs(5);
+
+fn is_absence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition)
+}
+
 pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
@@ -214,7 +223,8 @@ impl Place<'_> {
     /// Takes note of a fault, or says that it is one to stop for.
     fn fault(&mut self, error: &KafkaError) -> Result<(), Error> {
         let code = code_of(error);
-        if is_refusal(code) {
+        let lately_made = is_absence(code) && self.moved.elapsed() < ABSENCE.min(self.patience);
+        if is_refusal(code) && !lately_made {
             return Err(Error::Refused { topic: self.topic.to_owned(), partition: self.partition, code });
         }
         self.last = Some(code);
@@ -360,6 +370,7 @@ pub struct Tail {
     /// An end up to which everything was handed over: markers may lie between the last record and it.
     done: Option<i64>,
     at_end: bool,
+    begun: Instant,
 }
 
 impl fmt::Debug for Tail {
@@ -381,7 +392,16 @@ impl Tail {
     pub fn new(client: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Error> {
         let consumer = reader(client, "read_committed")?;
         begin(&consumer, topic, [(partition, Offset::Beginning)]).map_err(|error| client_error(&error))?;
-        Ok(Self { consumer, topic: topic.to_owned(), partition, next: None, done: None, at_end: false })
+        let begun = Instant::now();
+        Ok(Self {
+            consumer,
+            topic: topic.to_owned(),
+            partition,
+            next: None,
+            done: None,
+            at_end: false,
+            begun,
+        })
     }
 
     /// Hands over what is there, waiting at most `timeout` for the first record. Returns how many
@@ -406,7 +426,8 @@ impl Tail {
                 }
                 Some(Err(error)) => {
                     let code = code_of(&error);
-                    if is_refusal(code) {
+                    let lately_made = is_absence(code) && self.begun.elapsed() < ABSENCE;
+                    if is_refusal(code) && !lately_made {
                         let (topic, partition) = (self.topic.clone(), self.partition);
                         return Err(Error::Refused { topic, partition, code });
                     }

@@ -24,6 +24,7 @@
 //! * `Applied` says that the target has done it (or that a dry run was made); that the model is well
 //!   again is for the verification to say.
 
+mod sent;
 mod step;
 
 use std::fmt;

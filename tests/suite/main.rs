@@ -20,6 +20,7 @@ mod files_profile;
 mod floors;
 mod gates;
 mod http;
+mod kafka_chain;
 mod kafka_chaos;
 mod kafka_exchange;
 mod kafka_measure;
