@@ -120,6 +120,7 @@ impl Telemetry {
             for answer in answers {
                 state.count(Id::ActionCalls, &[action, step, answer], 0);
             }
+            state.histogram(Id::ActionCallDuration, &[action, step], &CALL_LIMITS);
         }
         state.histogram(Id::ActionApply, &[action], &APPLY_LIMITS);
         if kind == ActionKind::Rollback {

@@ -281,8 +281,8 @@ fn an_action_that_waits_for_a_person_is_shown_with_its_end_until_that_person_has
         (r#"commands_total{order="approve",outcome="refused"}"#, 1.0),
         (&open("back", "awaiting_approval"), 1.0),
     ]);
-    let evidence = waits.evidence.clone().unwrap();
-    owner.order(2, Order::Approve { action_id: waits.id.clone(), evidence });
+    let evidence = waits.evidence.unwrap();
+    owner.order(2, Order::Approve { action_id: waits.id, evidence });
     owner.shows(&[
         (r#"commands_total{order="approve",outcome="accepted"}"#, 1.0),
         (&open("back", "awaiting_approval"), 0.0),
@@ -373,7 +373,7 @@ fn answers_of_targets_are_counted_by_step_and_one_to_nothing_is_not() {
             format!(r#"plimsoll_action_calls_total{{action="back",step="{step}",answer="{answer}"}}"#);
         assert_eq!(sample(&page, &series), count, "{series}");
     }
-    let lines = |page: &str| page.lines().filter(|line| line.starts_with("plimsoll_action_calls_")).count();
+    let lines = |page: &str| page.lines().filter(|line| line.starts_with("plimsoll_action_call")).count();
     assert_eq!(lines(&page), lines(&instance().page(Format::Prometheus).unwrap()), "none was born late");
     assert!(!page.contains("Ada"));
 }
