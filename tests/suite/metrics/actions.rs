@@ -143,7 +143,7 @@ impl Owner {
                     self.telemetry.action_changed(&view);
                     self.views.push(view);
                 }
-                Effect::Audit(_) | Effect::Ordered(_) => {}
+                Effect::Audit(_) | Effect::Recalled(_) | Effect::Ordered(_) => {}
             }
         }
     }
@@ -276,13 +276,16 @@ fn an_action_that_waits_for_a_person_is_shown_with_its_end_until_that_person_has
     owner.shows(&[(&open("back", "awaiting_approval"), 1.0), (expires, until), (&awaited, 1.0)]);
     owner.now += 10 * MINUTE;
     let evidence = "sha256:of something else".to_owned();
-    owner.order(1, Order::Approve { action_id: waits.id.clone(), evidence });
+    let to_version = Some("v1".into());
+    let order = Order::Approve { action_id: waits.id.clone(), evidence, to_version };
+    owner.order(1, order);
     owner.shows(&[
         (r#"commands_total{order="approve",outcome="refused"}"#, 1.0),
         (&open("back", "awaiting_approval"), 1.0),
     ]);
     let evidence = waits.evidence.unwrap();
-    owner.order(2, Order::Approve { action_id: waits.id, evidence });
+    let to_version = Some("v1".into());
+    owner.order(2, Order::Approve { action_id: waits.id, evidence, to_version });
     owner.shows(&[
         (r#"commands_total{order="approve",outcome="accepted"}"#, 1.0),
         (&open("back", "awaiting_approval"), 0.0),
