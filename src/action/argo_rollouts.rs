@@ -16,10 +16,10 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::engine::actor::Call;
-use crate::safety::{Abilities, ActionKind, Idempotency, Reply, Suppression};
+use crate::safety::{Abilities, ActionKind, Idempotency, Reply};
 
 use super::http::{self, Place};
-use super::kubernetes::{Api, Form, Patched, ROUNDS, Standing, text};
+use super::kubernetes::{Api, Form, Patched, ROUNDS, Standing, text, unseen};
 use super::request::{Request, Template, TemplateError};
 use super::{Clock, Credential, Target};
 
@@ -219,32 +219,25 @@ impl ArgoRollouts {
     }
 
     async fn check(&self, call: &Call) -> Result<Reply, Reply> {
-        let barred = |reason, why| Ok(Reply::Barred { reason, why });
-        match self.standing(call).await? {
-            Standing::Bad(_) => Ok(Reply::Clear),
-            Standing::Good(why) => barred(Suppression::AlreadyActive, why),
-            Standing::Elsewhere(why) => barred(Suppression::Stale, why),
-            Standing::NoGood(why) => barred(Suppression::NoKnownGoodVersion, why),
-            Standing::NotReady(why) => barred(Suppression::TargetNotReady, why),
-        }
+        self.standing(call).await?.against().map(|_| Reply::Clear)
     }
 
     async fn roll_back(&self, call: &Call) -> Result<Reply, Reply> {
         let mut said = String::new();
         for _ in 0..ROUNDS {
             let way = match self.standing(call).await? {
-                Standing::Bad(way) => way,
                 Standing::Good(detail) => return Ok(accepted(UNDO, detail)),
-                Standing::Elsewhere(_) | Standing::NoGood(_) | Standing::NotReady(_) => {
-                    return self.check(call).await;
-                }
+                standing => standing.against()?,
             };
             let (how, patched) = match &way.template {
                 None => (ABORT, self.abort(&way).await?),
                 Some(template) => (UNDO, self.put_back(&way, template).await?),
             };
             match patched {
-                Patched::Done => return Ok(accepted(how, format!("{how} of {}", way.rollout))),
+                Patched::Is(object) if shows(&object, &way) => {
+                    return Ok(accepted(how, format!("{how} of {}", way.rollout)));
+                }
+                Patched::Is(_) => return Ok(unseen()),
                 Patched::Conflict(words) => said = words,
                 Patched::Absent(words) => return Ok(Reply::Rejected { why: words }),
             }
@@ -330,6 +323,16 @@ impl ArgoRollouts {
         } else {
             Reply::Running { detail: "aborted; the traffic is on its way".to_owned() }
         })
+    }
+}
+
+/// Whether an object is as `way` would have it. Of a template the labels are compared: the server fills in
+/// what the rest leaves to it.
+fn shows(object: &Value, way: &Way) -> bool {
+    let labels = |template: &Value| template["metadata"]["labels"].clone();
+    match &way.template {
+        None => object["status"]["abort"] == true,
+        Some(template) => labels(&object["spec"]["template"]) == labels(template),
     }
 }
 

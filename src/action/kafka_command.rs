@@ -108,6 +108,17 @@ impl KafkaCommand {
         Ok(said)
     }
 
+    /// `reply` without what the client's own words may repeat of its settings.
+    fn cleaned(&self, reply: Reply) -> Reply {
+        match reply {
+            Reply::Rejected { why } => Reply::Rejected { why: self.hidden.clean(&why) },
+            Reply::Retry { why, doubt, retry_after } => {
+                Reply::Retry { why: self.hidden.clean(&why), doubt, retry_after }
+            }
+            other => other,
+        }
+    }
+
     /// What a reply says: `pipelinerun.finished` with its outcome, or that the run is queued or started.
     fn outcome(&self, value: &[u8]) -> Option<Reply> {
         let event: Value = serde_json::from_slice(value).ok()?;
@@ -150,14 +161,16 @@ impl Target for KafkaCommand {
     }
 
     fn submit<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply> {
-        Box::pin(async { self.send(call).await.unwrap_or_else(|reply| reply) })
+        Box::pin(async { self.send(call).await.unwrap_or_else(|reply| self.cleaned(reply)) })
     }
 
     fn find<'a>(&'a self, call: &'a Call) -> BoxFuture<'a, Reply> {
-        Box::pin(async { self.look(call).await.unwrap_or_else(|reply| reply) })
+        Box::pin(async { self.look(call).await.unwrap_or_else(|reply| self.cleaned(reply)) })
     }
 
     fn poll<'a>(&'a self, call: &'a Call, reference: &'a str) -> BoxFuture<'a, Reply> {
-        Box::pin(async move { self.follow(call, reference).await.unwrap_or_else(|reply| reply) })
+        Box::pin(
+            async move { self.follow(call, reference).await.unwrap_or_else(|reply| self.cleaned(reply)) },
+        )
     }
 }

@@ -16,10 +16,10 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::engine::actor::Call;
-use crate::safety::{Abilities, ActionKind, Idempotency, Reply, Suppression};
+use crate::safety::{Abilities, ActionKind, Idempotency, Reply};
 
 use super::http::{self, Place};
-use super::kubernetes::{Api, Form, Patched, ROUNDS, Standing, text};
+use super::kubernetes::{Api, Form, Patched, ROUNDS, Standing, text, unseen};
 use super::request::{Request, Template, TemplateError};
 use super::{Clock, Credential, Target};
 
@@ -179,32 +179,25 @@ impl Kserve {
     }
 
     async fn check(&self, call: &Call) -> Result<Reply, Reply> {
-        let barred = |reason, why| Ok(Reply::Barred { reason, why });
-        match self.standing(call).await? {
-            Standing::Bad(_) => Ok(Reply::Clear),
-            Standing::Good(why) => barred(Suppression::AlreadyActive, why),
-            Standing::Elsewhere(why) => barred(Suppression::Stale, why),
-            Standing::NoGood(why) => barred(Suppression::NoKnownGoodVersion, why),
-            Standing::NotReady(why) => barred(Suppression::TargetNotReady, why),
-        }
+        self.standing(call).await?.against().map(|_| Reply::Clear)
     }
 
     async fn roll_back(&self, call: &Call) -> Result<Reply, Reply> {
         let mut said = String::new();
         for _ in 0..ROUNDS {
             let Way { service, resource_version, good } = match self.standing(call).await? {
-                Standing::Bad(way) => way,
                 Standing::Good(detail) => return Ok(accepted(detail)),
-                Standing::Elsewhere(_) | Standing::NoGood(_) | Standing::NotReady(_) => {
-                    return self.check(call).await;
-                }
+                standing => standing.against()?,
             };
             let patch = json!({
                 "metadata": {"resourceVersion": resource_version},
                 "spec": {"predictor": {"canaryTrafficPercent": 0}},
             });
             match self.api.patch(&self.path(&service), Form::Merge, &patch).await? {
-                Patched::Done => return Ok(accepted(format!("{service}: the traffic goes to {good}"))),
+                Patched::Is(object) if object["spec"]["predictor"]["canaryTrafficPercent"] == 0 => {
+                    return Ok(accepted(format!("{service}: the traffic goes to {good}")));
+                }
+                Patched::Is(_) => return Ok(unseen()),
                 Patched::Conflict(words) => said = words,
                 Patched::Absent(words) => return Ok(Reply::Rejected { why: words }),
             }

@@ -7,7 +7,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::safety::Reply;
+use crate::safety::{Reply, Suppression};
 
 use super::http::{self, Answer, Auth, Client, Place, untouched};
 use super::{Clock, Credential};
@@ -27,8 +27,8 @@ pub(super) struct Api {
 /// What became of a patch.
 #[derive(Debug)]
 pub(super) enum Patched {
-    /// It was done.
-    Done,
+    /// The object as it is now.
+    Is(Value),
     /// Somebody has written in between; nothing was changed. With what was said.
     Conflict(String),
     /// There is no such object, or no such part of it.
@@ -101,7 +101,7 @@ impl Api {
             409 => Ok(Patched::Conflict(answer.said())),
             // A test of the operations that failed.
             422 if matches!(form, Form::Operations) => Ok(Patched::Conflict(answer.said())),
-            _ => object(&answer).map(|_| Patched::Done),
+            _ => object(&answer).map(Patched::Is),
         }
     }
 }
@@ -131,6 +131,26 @@ pub(super) enum Standing<T> {
     NoGood(String),
     /// It does not take the request as it is set up.
     NotReady(String),
+}
+
+impl<T> Standing<T> {
+    /// What stands against a rollback; none where nothing does, with what is needed for it.
+    pub(super) fn against(self) -> Result<T, Reply> {
+        let (reason, why) = match self {
+            Self::Bad(way) => return Ok(way),
+            Self::Good(why) => (Suppression::AlreadyActive, why),
+            Self::Elsewhere(why) => (Suppression::Stale, why),
+            Self::NoGood(why) => (Suppression::NoKnownGoodVersion, why),
+            Self::NotReady(why) => (Suppression::TargetNotReady, why),
+        };
+        Err(Reply::Barred { reason, why })
+    }
+}
+
+/// What is to be said where a patch was answered with an object that does not show it.
+pub(super) fn unseen() -> Reply {
+    let why = "the patch was taken, and the answer does not show it".to_owned();
+    Reply::Retry { why, doubt: true, retry_after: None }
 }
 
 /// So often is what was read read anew because somebody has written in between.

@@ -180,8 +180,8 @@ mod tests {
         if kind == ActionKind::Rollback {
             data["to_version"] = "v1".into();
         }
-        for (name, value) in change.as_object().unwrap() {
-            data[name] = value.clone();
+        if let Value::Object(change) = change {
+            data.as_object_mut().unwrap().extend(change);
         }
         let payload = json!({"id": "a-1", "type": event, "time": "2026-11-22T10:05:00Z", "data": data});
         let step = crate::safety::Step::Submit;

@@ -25,6 +25,9 @@ pub const VERSION: u32 = 1;
 /// unless they are told otherwise (`message.max.bytes`, 1 MiB).
 pub const EVIDENCE_BYTES: usize = 524_288;
 
+/// A message has at most this many bytes without its evidence.
+const MOST_BYTES: usize = 16_384;
+
 /// Message types.
 const DECISION: &str = "decision";
 const COMMAND: &str = "command";
@@ -41,6 +44,16 @@ pub enum Error {
     Version {
         /// The message's version.
         found: u32,
+    },
+    /// What it says would not fit into an entry of the audit log, so that nobody could act on it.
+    #[error("a {what} of {bytes} bytes without its evidence, and {most} are allowed")]
+    Large {
+        /// What it is.
+        what: &'static str,
+        /// How many bytes it has.
+        bytes: usize,
+        /// How many it may have.
+        most: usize,
     },
     /// It carries something else.
     #[error("message has type {found:?}, which this plimsoll does not know")]
@@ -135,9 +148,22 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
         return Err(Error::Version { found: v });
     }
     match r#type.as_str() {
-        DECISION => Ok(Told::Decided(serde_json::from_slice(message)?)),
-        COMMAND => Ok(Told::Command(serde_json::from_slice::<Ordered>(message)?.command)),
-        REPORT => Ok(Told::Report(serde_json::from_slice::<Reported>(message)?.report)),
+        DECISION => {
+            let decided: Decided = serde_json::from_slice(message)?;
+            let bare = Decision { evidence: Vec::new(), ..decided.decision.clone() };
+            small("decision", &bare).map(|()| Told::Decided(decided))
+        }
+        COMMAND => {
+            let command = serde_json::from_slice::<Ordered>(message)?.command;
+            small("command", &command).map(|()| Told::Command(command))
+        }
+        REPORT => {
+            let report = serde_json::from_slice::<Reported>(message)?.report;
+            let names = (&report.tenant, &report.model);
+            small("report", &names)?;
+            report.rows.keys().try_for_each(|version| small("version", version))?;
+            Ok(Told::Report(report))
+        }
         _ => Err(Error::Type { found: r#type }),
     }
 }
@@ -153,6 +179,13 @@ pub fn encode(decision: &Decision, decided_at: Option<i64>, positions: &[(Source
     });
     let written = Written { v: VERSION, r#type: DECISION, decided_at, positions, decision: &decision };
     serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
+}
+
+/// Whether `value` leaves room in an entry of the audit log, which holds 65,535 bytes, for what goes with
+/// it. Whoever may write to the topic must not be able to stop the actor with one message.
+fn small(what: &'static str, value: &impl Serialize) -> Result<(), Error> {
+    let bytes = serde_json::to_vec(value)?.len();
+    if bytes <= MOST_BYTES { Ok(()) } else { Err(Error::Large { what, bytes, most: MOST_BYTES }) }
 }
 
 #[cfg(test)]
@@ -242,6 +275,25 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes()).unwrap_err().to_string(), says, "{text}");
         }
+    }
+
+    #[test]
+    fn what_would_not_fit_into_an_entry_of_the_log_is_refused_by_size() {
+        let mut large = decision(Vec::new());
+        large.policy = "p".repeat(20_000);
+        let error = read(&encode(&large, None, &[])).unwrap_err();
+        assert!(error.to_string().starts_with("a decision of 20"), "{error}");
+        let command = Command {
+            id: "c1".into(),
+            at: 0,
+            who: "ann".into(),
+            role: crate::safety::Role::Approver,
+            reason: "r".repeat(20_000),
+            order: crate::safety::Order::Freeze,
+        };
+        assert!(matches!(read(&encode_command(&command)), Err(Error::Large { what: "command", .. })));
+        let command = Command { reason: "enough".into(), ..command };
+        assert_eq!(read(&encode_command(&command)).unwrap(), Told::Command(command));
     }
 
     #[test]

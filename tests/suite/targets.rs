@@ -51,8 +51,8 @@ pub(crate) fn call_with(kind: ActionKind, change: Value) -> Call {
     if kind == ActionKind::Rollback {
         data["to_version"] = "v1".into();
     }
-    for (name, value) in change.as_object().unwrap() {
-        data[name] = value.clone();
+    if let Value::Object(change) = change {
+        data.as_object_mut().unwrap().extend(change);
     }
     let payload = json!({"id": ID, "type": event, "time": "2026-11-22T09:59:00Z", "data": data});
     Call {

@@ -9,15 +9,15 @@ use rdkafka::error::KafkaError;
 /// Why a command topic cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The client cannot be made.
-    #[error("cannot make a Kafka {what}")]
-    Client {
-        /// Producer or consumer.
-        what: &'static str,
-        /// Why it failed.
-        #[source]
-        source: KafkaError,
+    /// A property that the client does not have, or a value that it cannot have. The value is not shown.
+    #[error("the Kafka client does not take the property {name} as it is set")]
+    Property {
+        /// The property.
+        name: String,
     },
+    /// The client cannot be made.
+    #[error("cannot make a Kafka client")]
+    Client(#[source] KafkaError),
     /// A topic without a name.
     #[error("the topic has no name")]
     Topic,
@@ -30,6 +30,16 @@ pub enum Error {
     /// An environment without a name.
     #[error("the environment has no name")]
     Environment,
+}
+
+impl From<KafkaError> for Error {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            // librdkafka's words repeat the value, which may be secret.
+            KafkaError::ClientConfig(_, _, name, _) => Self::Property { name },
+            error => Self::Client(error),
+        }
+    }
 }
 
 /// A topic of commands, and maybe one of replies.

@@ -100,14 +100,12 @@ impl Heard {
 }
 
 impl Topics {
-    /// Clients with `properties`. Makes one of each, to find out whether the properties are any good, and
-    /// connects to nothing that stays.
+    /// Clients with `properties`, which are checked.
     pub(super) fn new(properties: BTreeMap<String, String>, timeout: Duration) -> Result<Self, Error> {
         let topics = Self { properties, timeout };
         // The settings are read, and no client is made: that would begin to connect.
-        let failed = |what| move |source| Error::Client { what, source };
-        topics.producer_config().create_native_config().map_err(failed("producer"))?;
-        topics.consumer_config().create_native_config().map_err(failed("consumer"))?;
+        topics.producer_config().create_native_config()?;
+        topics.consumer_config().create_native_config()?;
         Ok(topics)
     }
 
@@ -154,7 +152,7 @@ impl Topics {
         let until = Instant::now() + self.timeout;
         let producer: BaseProducer<Heard> =
             BaseProducer::from_config_and_context(&self.producer_config(), Heard::default())
-                .map_err(|error| Reply::Rejected { why: format!("cannot make a Kafka producer: {error}") })?;
+                .map_err(unmade)?;
         let heard = producer.context();
         // Whoever does not get as far as this has sent nothing, so there is no doubt about it.
         let metadata = producer
@@ -201,7 +199,7 @@ impl Topics {
         let left = || until.saturating_duration_since(Instant::now()).max(STEP);
         let consumer: BaseConsumer<Heard> =
             BaseConsumer::from_config_and_context(&self.consumer_config(), Heard::default())
-                .map_err(|error| Reply::Rejected { why: format!("cannot make a Kafka consumer: {error}") })?;
+                .map_err(unmade)?;
         let failed = |error: KafkaError| passing(consumer.context().words(&error), false);
         let metadata = consumer.fetch_metadata(Some(topic), left()).map_err(failed)?;
         let mut times = TopicPartitionList::new();
@@ -285,6 +283,15 @@ fn partitions(metadata: &Metadata, topic: &str) -> Result<Vec<i32>, Reply> {
         return Err(passing(format!("the topic {topic} has no partitions yet"), false));
     }
     Ok(partitions)
+}
+
+/// Without a client nothing can be asked, now or later.
+fn unmade(error: KafkaError) -> Reply {
+    let why = match Error::from(error) {
+        Error::Client(source) => format!("cannot make a Kafka client: {source}"),
+        other => other.to_string(),
+    };
+    Reply::Rejected { why }
 }
 
 /// Whether a broker has looked at it and refuses it.

@@ -300,8 +300,10 @@ impl Watcher {
 fn obey(view: &View, stage: &Stage) {
     let consumed: u64 = view.accounting.values().map(|topic| topic.records).sum();
     stage.consumed.store(consumed, Ordering::Relaxed);
-    let rollback =
-        view.actions.iter().rev().find(|action| action.kind == "rollback" && action.state == "applied");
+    let done = |state: &str| {
+        ["applied", "verifying", "recovered", "not_recovered", "verify_inconclusive"].contains(&state)
+    };
+    let rollback = view.actions.iter().rev().find(|action| action.kind == "rollback" && done(&action.state));
     if let Some(version) = rollback.and_then(|action| action.to_version.clone()) {
         *stage.rollback.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(version);
     }

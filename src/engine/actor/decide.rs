@@ -15,6 +15,9 @@ use crate::engine::view::Stop;
 use crate::safety::ledger::model_of;
 use crate::safety::{self, ActionKind, Event, Halt, PolicyMode, Suppression};
 
+/// Most bytes of the positions in sealed evidence.
+const POSITIONS_BYTES: usize = 32_768;
+
 /// Who freezes where no person does.
 pub(super) const PLIMSOLL: &str = "plimsoll";
 
@@ -98,6 +101,12 @@ impl Actor {
             .iter()
             .map(|(source, to)| json!({"topic": source.topic, "partition": source.partition, "to": to}))
             .collect();
+        // Of very many partitions an entry holds the hash only.
+        let text = canonical(&Value::Array(read.clone()));
+        let read = match text.len() {
+            0..=POSITIONS_BYTES => Value::Array(read),
+            _ => json!({"partitions": read.len(), "sha256": sha256(text.as_bytes())}),
+        };
         let about = |name: &str| self.config.started.get(name).cloned();
         let snapshot = json!({
             "decision": decision.id,

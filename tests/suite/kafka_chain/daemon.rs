@@ -17,6 +17,7 @@ use super::{PATIENCE, wait_for};
 pub(super) struct Daemon {
     child: Child,
     log: PathBuf,
+    token: String,
 }
 
 /// The binary, with the secrets that configurations name by environment variables.
@@ -27,8 +28,8 @@ pub(super) fn plimsoll() -> Command {
 }
 
 impl Daemon {
-    /// Starts it and waits until it is ready. It logs beside its configuration.
-    pub(super) fn start(config: &Path) -> Self {
+    /// Starts it and waits until it is ready. It logs beside its configuration, and answers to `token`.
+    pub(super) fn start(config: &Path, token: &str) -> Self {
         let log = config.with_file_name("daemon.log");
         let file = File::create(&log).unwrap();
         let child = plimsoll()
@@ -42,7 +43,7 @@ impl Daemon {
             let mut file = File::options().append(true).create(true).open(pids).unwrap();
             writeln!(file, "{}", child.id()).unwrap();
         }
-        let mut daemon = Self { child, log };
+        let mut daemon = Self { child, log, token: token.to_owned() };
         wait_for("the daemon to be ready", PATIENCE, || {
             if let Some(status) = daemon.child.try_wait().unwrap() {
                 panic!("the daemon has ended with {status}: {}", daemon.log());
@@ -60,8 +61,14 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The body of an answer; none while nobody answers.
+    /// The body of a good answer; none while there is none.
     pub(super) fn get(&self, path: &str) -> Option<String> {
+        let (head, body) = self.ask(path, &self.token)?;
+        head.starts_with("HTTP/1.1 200").then_some(body)
+    }
+
+    /// Head and body of the answer to `token`; none while nobody answers.
+    pub(super) fn ask(&self, path: &str, token: &str) -> Option<(String, String)> {
         let log = self.log();
         let line = log.lines().find(|line| line.contains("HTTP interface is listening"))?;
         let port: String =
@@ -69,10 +76,12 @@ impl Daemon {
         let address = format!("127.0.0.1:{port}");
         let mut stream = TcpStream::connect(&address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n").ok()?;
+        let login = format!("authorization: Bearer {token}\r\nconnection: close");
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\n{login}\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.to_owned(), body.to_owned()))
     }
 
     /// All that can be asked of it.

@@ -32,7 +32,14 @@ fn forms() -> Vec<(String, String)> {
             forms.push((format!("{name} without its prefix"), key.to_owned()));
             forms.push((format!("{name} as bytes"), letters(&STANDARD.decode(key).unwrap())));
         }
-        forms.push((name, secret));
+        if let Some(token) = secret.strip_prefix("plimsoll_") {
+            forms.push((format!("{name} without its prefix"), token.to_owned()));
+        }
+        // PRIVATE+KEY+name+id+key: only the last part is secret.
+        let secret = secret.trim();
+        let secret =
+            secret.strip_prefix("PRIVATE+KEY+").map_or(secret, |rest| rest.rsplitn(2, '+').last().unwrap());
+        forms.push((name, secret.to_owned()));
     }
     // What Airflow hands out for a password: a JSON Web Token, whose header always begins so.
     forms.push(("a token of Airflow".to_owned(), "eyJhbGciOiJ".to_owned()));

@@ -1,6 +1,7 @@
 //! What one story is played in: a registered model, an input topic, a reference profile and a configuration,
 //! all with a name of their own.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -50,8 +51,11 @@ pub(super) struct Setting {
     pub(super) folder: PathBuf,
     /// Of the model, the topic and the group.
     pub(super) name: String,
-    config: PathBuf,
+    pub(super) config: PathBuf,
     pub(super) registry: Registry,
+    /// What the daemon's answers ask for, and its hash.
+    token: String,
+    token_hash: String,
 }
 
 /// The parts of a story that run, and what they run in.
@@ -71,7 +75,10 @@ impl Setting {
         let registry = Registry::new(&name, versions);
         registry.promote(1);
         topics::make(&name, PARTITIONS);
-        let setting = Self { config: folder.join("plimsoll.yaml"), folder, name, registry };
+        let (token, token_hash) = draw_token(&name);
+        draw_key(&name);
+        let config = folder.join("plimsoll.yaml");
+        let setting = Self { folder, name, config, registry, token, token_hash };
         setting.freeze_reference();
         std::fs::write(&setting.config, setting.text("profile: profile.json", options)).unwrap();
         setting
@@ -80,7 +87,7 @@ impl Setting {
     /// Everything runs, and the first version has become one that is good to go back to.
     pub(super) fn play(self) -> Stage {
         let serving = Serving::start(&self.registry, &self.name);
-        let daemon = Daemon::start(&self.config);
+        let daemon = Daemon::start(&self.config, &self.token);
         wait_for("the first version to be good", PATIENCE, || daemon.has_qualified("v1").then_some(()));
         Stage { setting: self, serving, daemon }
     }
@@ -117,7 +124,8 @@ impl Setting {
     }
 
     fn text(&self, profile: &str, options: &Options) -> String {
-        let Self { name, .. } = self;
+        let Self { name, token_hash, .. } = self;
+        let audit_key = secret_file(&format!("audit-{name}")).display().to_string();
         let Options { actions, dag, finish_within, more, .. } = options;
         let ((registrar, mlflow), (starter, airflow)) = (options.mlflow, options.airflow);
         let brokers = env("PLIMSOLL_TEST_KAFKA");
@@ -189,12 +197,41 @@ actions:
     kind: notify
     target: webhook
     webhook: {{url: "{webhook}/hooks/rollback", secret: {{file: {key}}}}}
-audit: {{store: kafka, topic: {name}.audit}}
-http: {{listen: 127.0.0.1:0}}
+audit:
+  store: kafka
+  topic: {name}.audit
+  origin: plimsoll.test/{name}
+  key: {{file: {audit_key}}}
+  checkpoint_topic: {name}.checkpoints
+  checkpoint_interval: 1s
+http:
+  listen: 127.0.0.1:0
+  anonymous: none
+  tokens: [{{name: tests, role: viewer, sha256: "{token_hash}"}}]
 {more}
 "#
         )
     }
+}
+
+/// The key that signs the audit log of a story.
+fn draw_key(name: &str) {
+    let mut key = plimsoll();
+    key.args(["audit", "key", "--origin", &format!("plimsoll.test/{name}"), "--output"]);
+    let ran = key.arg(secret_file(&format!("audit-{name}"))).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// A token for the daemon of a story, and its hash as the configuration has it.
+fn draw_token(name: &str) -> (String, String) {
+    let ran = plimsoll().args(["token", "--name", "tests", "--role", "viewer"]).output().unwrap();
+    let said = String::from_utf8(ran.stdout).unwrap();
+    let token = said.lines().find(|line| line.starts_with("plimsoll_")).expect("a token").to_owned();
+    let hash = said.split_once("sha256: \"").unwrap().1.split_once('"').unwrap().0.to_owned();
+    let file = secret_file(&format!("token-{name}"));
+    std::fs::write(&file, &token).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    (token, hash)
 }
 
 impl Stage {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::daemon::plimsoll;
 use super::planted::{Search, secret};
 use super::setting::{Options, Setting};
 use super::{PATIENCE, airflow, env, wait_for};
@@ -82,6 +83,19 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
         of(entry, "verified", &rolled_back) && entry["result"] == "recovered"
     });
     assert!(applied < recovered);
+
+    // An outsider's check: every entry is what was signed.
+    let ran = plimsoll().args(["audit", "verify", "--config"]).arg(&stage.setting.config).output().unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+
+    // A token where it does not belong, and one that is wrong, are refused and not repeated.
+    let token = secret(&format!("token-{model}"));
+    for (path, token) in
+        [("/api/v1/actions", "planted"), (format!("/api/v1/actions?token={token}").as_str(), "")]
+    {
+        let (head, _) = stage.daemon.ask(path, token).unwrap();
+        assert!(head.starts_with("HTTP/1.1 4"), "{head}");
+    }
 
     let mut search = Search::new();
     search.daemon(&stage.daemon);

@@ -176,6 +176,12 @@ actions:
     kind: rollback
     target: webhook
     webhook: {{url: "{url}", secret: {{env: WEBHOOK_SECRET}}, timeout: 3s}}
+# A fleet that goes wrong all at once, again and again, is what is tested; the limits have tests of their own.
+safety:
+  cooldown: {{rollback: 0s}}
+  budget: {{per_model: {{count: 1000000, per: 1s}}, fleet: {{count: 1000000, per: 1s}}}}
+  fleet_alarm: {{models: 1000000}}
+  breaker: {{failures: 1000}}
 audit: {{store: kafka, topic: {group}.audit}}
 http: {{listen: 127.0.0.1:0}}
 log: {{format: json, level: info}}

@@ -234,18 +234,18 @@ fn a_token_that_is_refused_is_renewed_once_and_no_more() {
     assert_eq!(retrain(&target, &Step::Find), Reply::Absent);
     server.lock().unwrap().token = "another-0123".into();
     assert_eq!(retrain(&target, &Step::Submit), queued("the run is queued"));
-    assert_eq!((server.lock().unwrap().logins, server.lock().unwrap().bodies.len()), (2, 1));
+    let state = server.lock().unwrap();
+    assert_eq!((state.logins, state.bodies.len()), (2, 1));
+    drop(state);
 
     // Without the right, a new token helps nothing.
     let logins = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&logins);
     let stub = Stub::serve(move |seen| {
         if seen.path == "/auth/token" {
-            *counted.lock().unwrap() += 1;
-            return stub::Reply::json(
-                201,
-                &json!({"access_token": format!("given-{}", counted.lock().unwrap())}),
-            );
+            let mut count = counted.lock().unwrap();
+            *count += 1;
+            return stub::Reply::json(201, &json!({"access_token": format!("given-{count}")}));
         }
         detail(403, "Forbidden")
     });

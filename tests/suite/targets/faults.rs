@@ -134,13 +134,13 @@ fn faults() -> Vec<(Fault, bool)> {
     faults
 }
 
-/// Asks `step` of the target `name`, with `fault` at its request number `at`; `late` if the request is
+/// Asks `step` of the target `name`, with `at_fault` at its request number `at`; `late` if the request is
 /// carried out before. Returns the answer, whether the action was done, whether a request that could do it
 /// was made, and how many requests there were.
-fn suffer(name: &str, step: &Step, at: usize, fault: &Fault, late: bool) -> (Reply, bool, bool, usize) {
+fn suffer(name: &str, step: &Step, at: usize, at_fault: &Fault, late: bool) -> (Reply, bool, bool, usize) {
     let world = Arc::new(Mutex::new(world(name, step)));
     let shared = Arc::clone(&world);
-    let (fault, mut count) = (fault.clone(), 0);
+    let (fault, mut count) = (at_fault.clone(), 0);
     let stub = Stub::serve(move |seen| {
         count += 1;
         if count - 1 != at {
@@ -154,7 +154,10 @@ fn suffer(name: &str, step: &Step, at: usize, fault: &Fault, late: bool) -> (Rep
             Fault::Echoes(status) => stub::Reply::body(*status, seen.echo()),
         }
     });
-    let target = target(name, &stub.url(), None, Duration::from_millis(150));
+    // Only where no reply comes is one waited for to the end; elsewhere a busy machine has its time.
+    let is_slow = matches!(at_fault, Fault::Says(stub::Reply::Slow));
+    let timeout = Duration::from_secs(if is_slow { 1 } else { 30 });
+    let target = target(name, &stub.url(), None, timeout);
     let reply = ask(&*target, step, &call(kind(name)));
     let seen = stub.seen();
     let done = world.lock().unwrap().done();
@@ -164,41 +167,41 @@ fn suffer(name: &str, step: &Step, at: usize, fault: &Fault, late: bool) -> (Rep
 fn check(name: &str) {
     let questions = questions(&*target(name, "http://127.0.0.1:9", None, Duration::from_secs(1)));
     for step in &questions {
-        let mut cases = 0;
-        for at in 0.. {
-            let mut reached = false;
-            for (fault, may_be_late) in faults() {
-                for late in [true, false] {
-                    if late && !may_be_late || !late && matches!(fault, Fault::Says(stub::Reply::Slow)) {
-                        continue;
-                    }
-                    let (reply, done, tried, requests) = suffer(name, step, at, &fault, late);
-                    let case = format!("{name} {} at {at}, late {late}: {fault:?}: {reply:?}", step.name());
-                    if requests <= at {
-                        continue;
-                    }
-                    (reached, cases) = (true, cases + 1);
-                    assert!(answers(step, &reply), "{case}");
-                    let shown = format!("{reply:?}");
-                    assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{case}");
-                    if *step != Step::Submit {
-                        assert!(!matches!(reply, Reply::Retry { doubt: true, .. }) || tried, "{case}");
-                        continue;
-                    }
-                    match reply {
-                        // A 2xx is all that webhooks and Alertmanager say, true or not.
-                        Reply::Accepted { .. } => assert!(done || kind(name) == ActionKind::Notify, "{case}"),
-                        Reply::Retry { doubt: true, .. } => assert!(tried, "{case}"),
-                        _ => assert!(!done, "{case}"),
-                    }
-                }
+        // The request after the last one cannot fail, and there was at least one.
+        let requests = (0..).take_while(|at| check_at(name, step, *at)).count();
+        assert!(requests > 0, "{name} {} asks nothing", step.name());
+    }
+}
+
+/// Tries every fault at the request number `at`; false if there is no such request.
+fn check_at(name: &str, step: &Step, at: usize) -> bool {
+    for (fault, may_be_late) in faults() {
+        for late in [true, false] {
+            if late && !may_be_late || !late && matches!(fault, Fault::Says(stub::Reply::Slow)) {
+                continue;
             }
-            if !reached {
-                assert!(at > 0 && cases > 0, "{name} {} asks nothing", step.name());
-                break;
+            let (reply, done, tried, requests) = suffer(name, step, at, &fault, late);
+            let case = format!("{name} {} at {at}, late {late}: {fault:?}: {reply:?}", step.name());
+            if requests <= at {
+                // A busy machine may have been slower than the short patience before.
+                if matches!(fault, Fault::Says(stub::Reply::Slow)) {
+                    continue;
+                }
+                return false;
+            }
+            assert!(answers(step, &reply), "{case}");
+            let shown = format!("{reply:?}");
+            assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{case}");
+            match reply {
+                Reply::Retry { doubt: true, .. } => assert!(tried, "{case}"),
+                _ if *step != Step::Submit => {}
+                // A 2xx is all that webhooks and Alertmanager say, true or not.
+                Reply::Accepted { .. } => assert!(done || kind(name) == ActionKind::Notify, "{case}"),
+                _ => assert!(!done, "{case}"),
             }
         }
     }
+    true
 }
 
 #[test]
@@ -317,6 +320,20 @@ fn names_and_settings_show_no_secret() {
     assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{shown}");
 }
 
+/// What people are told.
+fn words(reply: &Reply) -> String {
+    match reply {
+        Reply::Clear | Reply::Absent => String::new(),
+        Reply::Accepted { detail, .. } | Reply::Running { detail } | Reply::Succeeded { detail } => {
+            detail.clone()
+        }
+        Reply::Barred { why, .. }
+        | Reply::Failed { why }
+        | Reply::Rejected { why }
+        | Reply::Retry { why, .. } => why.clone(),
+    }
+}
+
 /// Bodies that resemble what a target says.
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let words = prop::sample::select(vec![
@@ -363,7 +380,7 @@ fn bodies() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn whatever_is_said_the_answer_is_one_of_those_that_the_question_has(
@@ -382,9 +399,9 @@ proptest! {
             let step = step(index, &steps);
             let reply = ask(&*target, &step, &call(kind(name)));
             prop_assert!(answers(&step, &reply), "{} {}: {:?}", name, step.name(), reply);
-            let shown = format!("{reply:?}");
-            prop_assert!(!shown.contains("hunter2") && shown.len() < 1_500, "{}", shown);
-            prop_assert!(!shown.chars().any(char::is_control), "{}", shown);
+            let said = words(&reply);
+            prop_assert!(!said.contains("hunter2") && said.chars().count() < 500, "{}", said);
+            prop_assert!(!said.chars().any(char::is_control), "{:?}", said);
         }
     }
 }

@@ -60,7 +60,7 @@ fn suffer(name: &str, step: &Step, at: usize, fault: &Fault, late: bool) -> Outc
     let begun = !matches!(step, Step::Submit | Step::Preflight);
     let world = Arc::new(Mutex::new(world(name, begun)));
     let shared = Arc::clone(&world);
-    let (fault, mut count) = (fault.clone(), 0);
+    let (said, mut count) = (fault.clone(), 0);
     let stub = Stub::serve(move |seen| {
         count += 1;
         if count - 1 != at {
@@ -69,12 +69,13 @@ fn suffer(name: &str, step: &Step, at: usize, fault: &Fault, late: bool) -> Outc
         if late {
             shared.lock().unwrap().answer(seen);
         }
-        match &fault {
+        match &said {
             Fault::Says(reply) => reply.clone(),
             Fault::Echoes(status) => stub::Reply::body(*status, seen.echo()),
         }
     });
-    let at = Setting { timeout: Duration::from_millis(150), ..Setting::at(&stub.url()) };
+    let patience = if matches!(fault, Fault::Says(stub::Reply::Slow)) { 400 } else { 5_000 };
+    let at = Setting { timeout: Duration::from_millis(patience), ..Setting::at(&stub.url()) };
     let reply = ask(&*target(name, &at), step, &call(kind(name)));
     let (seen, done) = (stub.seen(), world.lock().unwrap().done());
     Outcome { reply, done, tried: seen.iter().any(|seen| seen.method != "GET"), requests: seen.len() }

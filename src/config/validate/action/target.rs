@@ -21,7 +21,8 @@ const ROUTING_KEY: usize = 32;
 /// How long an alert may fire by itself, at least and at most.
 const ALERT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 60 * 60));
 /// Labels that an alert gets in any case.
-const OWN_LABELS: [&str; 5] = ["alertname", "model", "version", "policy", "severity"];
+const OWN_LABELS: [&str; 9] =
+    ["alertname", "severity", "model", "version", "policy", "tenant", "segment", "escalation", "action"];
 
 /// One section of an action after the other.
 pub(super) struct Section<'a, 'b> {
