@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::{ArgGroup, Args, Subcommand};
@@ -11,6 +10,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use plimsoll::app::auditing::{
     self, Filter, Inconsistent, Keys, Log, Source, Subject, lay_tiles, make_key, show, verify, verify_proof,
 };
+use plimsoll::app::clock;
 use plimsoll::audit::tlog::{Algorithm, SignerKey, VerifierKey};
 use plimsoll::domain::EventTime;
 
@@ -269,7 +269,7 @@ fn witnessed(args: &WitnessArgs) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&args.signer).with_context(failed)?;
     let key = SignerKey::parse(text.trim_end()).with_context(failed)?;
     let (log, keys) = args.source.open(Vec::new())?;
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
+    let time = u64::try_from(clock::now_millis() / 1_000).context("the clock is before 1970")?;
     let seen = auditing::witness(&log, &keys, &key, &args.state, time)?;
     match &args.output {
         Some(path) => {

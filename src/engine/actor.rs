@@ -9,7 +9,7 @@
 //!
 //! Of the actions that change a model one at a time is under way for a model, a rollback before a
 //! retraining; others wait until it has ended or their own deadline has passed. All else that stands
-//! against an action is in [`rules`].
+//! against an action is in `actor/rules.rs`.
 
 mod config;
 mod decide;

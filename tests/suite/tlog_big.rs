@@ -157,7 +157,7 @@ fn no_bit_of_a_thousand_entries_their_proofs_tiles_and_checkpoint_can_be_turned_
     }
     eprintln!("entries={of_entries} proofs={of_proofs} in {:?}", began.elapsed());
 
-    let mut bytes = note.clone().into_bytes();
+    let mut bytes = note.into_bytes();
     for bit in 0..bytes.len() * 8 {
         turn(&mut bytes, bit);
         assert!(Checkpoint::open(&bytes, &log, &[]).is_err(), "bit {bit} of the checkpoint");

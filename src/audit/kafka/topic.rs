@@ -108,13 +108,16 @@ pub(super) fn newest(
     }
 }
 
+/// What is done with each message: its offset and its value.
+type Take<'a> = &'a mut dyn FnMut(i64, &[u8]) -> Result<(), Error>;
+
 /// Reads `topic` from `from` to its end.
 fn read(
     config: &KafkaConfig,
     topic: &str,
     from: Offset,
     consumer: &BaseConsumer,
-    take: &mut dyn FnMut(i64, &[u8]) -> Result<(), Error>,
+    take: Take<'_>,
 ) -> Result<(), Error> {
     let failed = config.failed("read");
     let mut partitions = TopicPartitionList::new();

@@ -53,15 +53,17 @@ const ENV: &[(&str, &str)] = &[
 ];
 
 fn target(kind: &str, target: &str, section: &str) -> Target {
-    let config = with_env(&with_target(kind, target, section), ENV).unwrap();
+    let config = with_env(&with_target(kind, target, section), ENV).expect("a configuration that is right");
     assert_eq!(config.warnings, []);
     assert!(!format!("{config:?}").contains("hunter2"));
-    let find = |name: &str| config.actions.iter().find(|action| action.name == name).unwrap().target.clone();
+    let find = |name: &str| {
+        config.actions.iter().find(|action| action.name == name).expect("it is there").target.clone()
+    };
     find(if kind == "notify" { "tell" } else { "back" })
 }
 
 fn wrong(kind: &str, target: &str, section: &str) -> String {
-    with_env(&with_target(kind, target, section), ENV).unwrap_err().to_string()
+    with_env(&with_target(kind, target, section), ENV).expect_err("it is wrong").to_string()
 }
 
 fn minutes(count: u64) -> Duration {

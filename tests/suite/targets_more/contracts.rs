@@ -66,9 +66,9 @@ fn operation<'a>(seen: &Seen, operations: &'a [Value]) -> &'a Value {
             && template.iter().zip(&path).all(|(part, segment)| part.starts_with('{') || part == segment)
     };
     // A literal path goes before one with a place in it.
-    let literal = |operation: &&Value| !operation["path"].as_str().unwrap().ends_with('}');
+    let literal = |operation: &Value| !operation["path"].as_str().unwrap().ends_with('}');
     let fitting: Vec<&Value> = operations.iter().filter(fits).collect();
-    let found = fitting.iter().copied().find(|operation| literal(&operation)).or(fitting.first().copied());
+    let found = fitting.iter().copied().find(|operation| literal(operation)).or(fitting.first().copied());
     found.unwrap_or_else(|| panic!("{} {} is not published", seen.method, seen.path))
 }
 

@@ -135,7 +135,7 @@ fn a_pipeline_of_gitlab_is_triggered_with_one_token_and_followed_with_the_other(
 #[test]
 fn pipelines_without_names_say_nothing_of_whether_one_is_there() {
     let (stub, world) = run(GitlabWorld::default());
-    world.lock().unwrap().start(json!(null));
+    world.lock().unwrap().start(&json!(null));
     let gitlab = target("gitlab", &Setting::at(&stub.url()));
     let Reply::Retry { why, doubt: false, .. } = ask(&*gitlab, &Step::Find, &call(KIND)) else { panic!() };
     assert!(why.contains("`workflow:name`"), "{why}");

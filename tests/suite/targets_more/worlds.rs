@@ -141,7 +141,7 @@ impl World for GithubWorld {
                 Reply::json(200, &json!({"total_count": self.runs.len(), "workflow_runs": newest}))
             }
             ("GET", ["runs", number]) => {
-                let found = self.runs.iter().find(|run| run["id"].to_string() == *number);
+                let found = self.runs.iter().find(|run| run["id"].as_u64() == number.parse().ok());
                 found.map_or_else(not_found, |run| Reply::json(200, run))
             }
             ("POST", ["runs", _, "cancel"]) => Reply::json(202, &json!({})),
@@ -164,11 +164,11 @@ pub(super) struct GitlabWorld {
 impl GitlabWorld {
     pub(super) fn begun() -> Self {
         let mut world = Self::default();
-        world.start(json!(format!("plimsoll {ID}")));
+        world.start(&json!(format!("plimsoll {ID}")));
         world
     }
 
-    pub(super) fn start(&mut self, name: Value) {
+    pub(super) fn start(&mut self, name: &Value) {
         let id = 201 + self.pipelines.len();
         self.pipelines.push(json!({
             "id": id, "iid": 1, "project_id": 1, "status": "created", "source": "trigger", "ref": "main",
@@ -187,7 +187,7 @@ impl World for GitlabWorld {
             ("POST", ["trigger", "pipeline"]) => {
                 let form = form(seen);
                 let id = form.iter().find(|(name, _)| name == "variables[PLIMSOLL_ACTION_ID]").unwrap();
-                self.start(json!(format!("plimsoll {}", id.1)));
+                self.start(&json!(format!("plimsoll {}", id.1)));
                 self.forms.push(form);
                 Reply::json(201, self.pipelines.last().unwrap())
             }
@@ -197,7 +197,7 @@ impl World for GitlabWorld {
                 Reply::json(200, &json!(newest))
             }
             ("GET", ["pipelines", id]) => {
-                let found = self.pipelines.iter().find(|pipeline| pipeline["id"].to_string() == *id);
+                let found = self.pipelines.iter().find(|pipeline| pipeline["id"].as_u64() == id.parse().ok());
                 found.map_or_else(not_found, |pipeline| Reply::json(200, pipeline))
             }
             ("POST", ["pipelines", _, "cancel"]) => Reply::json(200, &json!({"status": "canceled"})),
@@ -429,8 +429,8 @@ impl World for KserveWorld {
                 meanwhile(self);
                 self.version += 1;
             }
-            let patch = seen.json();
-            if patch["metadata"]["resourceVersion"] != self.version.to_string() {
+            let (patch, version) = (seen.json(), self.version.to_string());
+            if patch["metadata"]["resourceVersion"].as_str() != Some(version.as_str()) {
                 return Reply::json(
                     409,
                     &json!({"reason": "Conflict", "message": "the object has been modified"}),

@@ -82,7 +82,8 @@ fn both_cut_the_same_tiles() {
         let theirs = OtherTile::new_tiles(8, 0, size);
         let mut names: Vec<String> =
             theirs.iter().map(|tile| tile.path().replacen("tile/8/", "tile/", 1)).collect();
-        (ours.sort(), names.sort());
+        ours.sort();
+        names.sort();
         assert_eq!(ours, names);
         for tile in theirs {
             let path = tile.path().replacen("tile/8/", "tile/", 1);
