@@ -8,6 +8,8 @@ use super::audit::{about, actions};
 use super::story::Told;
 use super::worlds::Site;
 
+mod tests;
+
 /// What was counted.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -95,6 +97,9 @@ pub(super) fn judge(told: &Told) -> Result<Tally, String> {
             .map_err(|why| format!("{name} ended as {state}, {why}; {worlds:?}; {requests:?}; {audit:#?}"))?;
         tally.sites[site as usize] += effects;
         let sent = requests.iter().filter(|(_, what)| what == site.effect()).count();
+        unless(sent == 0 || !about(audit, "intent", id).is_empty(), || {
+            format!("{name} was asked for without an intent; {audit:#?}")
+        })?;
         tally.repeated += sent.saturating_sub(effects);
         match state.as_str() {
             "applied" => tally.applied += 1,
