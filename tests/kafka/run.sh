@@ -42,12 +42,12 @@ cd "$root"
 # Every test that needs a broker is ignored otherwise, and has `real` in its name.
 round() { cargo test --locked --test suite -- --ignored "$@" | tee -a "$dir/tests.log"; }
 if [ -n "$filter" ]; then
-  round "$filter"
+  round --show-output "$filter"
 else
   round audit_log::real kafka_exchange::real:: kafka_mock::real:: kafka_real:: kafka_reload::real:: \
     topics::real wire::reading::real
   # A dozen daemons at once would be in the way of what looks at the clock.
-  round --nocapture kafka_kill::real
+  round --show-output kafka_kill::real
 fi
 passed=$(sed -n 's/^test result: ok\. \([1-9][0-9]* passed\).*finished in \(.*\)$/\1 on Apache Kafka in \2/p' "$dir/tests.log" |
   paste -sd, | sed 's/,/, /g')

@@ -16,7 +16,9 @@ use super::worlds::{Site, Worlds};
 
 /// A request of which nothing was seen for so long after everything had ended will not be made.
 const UNREACHED: Duration = Duration::from_secs(5);
-/// What a daemon does that it should not, it does within this after it has taken up the log.
+/// What a daemon does that it should not, it does within this after it has taken up the log; and what one
+/// that was killed had sent is taken within this. A registry without compare-and-set cannot tell a write
+/// that was on its way from one that comes too late.
 const QUIET: Duration = Duration::from_millis(400);
 /// One read of the audit log.
 const TICK: Duration = Duration::from_millis(20);
@@ -148,6 +150,7 @@ impl Play<'_> {
         for (life, interruption) in lives.enumerate() {
             if life > 0 {
                 if self.story.person {
+                    std::thread::sleep(QUIET);
                     self.server.promote();
                 }
                 self.setting.decide();
