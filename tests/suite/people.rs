@@ -31,8 +31,7 @@ fn owner() -> World {
 async fn an_order_is_handed_on_with_its_author_and_answered_once_it_is_durable() {
     let world = owner();
     let server = world.serve().await;
-    let body =
-        json!({"order": {"do": "approve", "action_id": "a1", "evidence": hash('1')}, "reason": " seen "});
+    let body = json!({"order": {"do": "approve", "action_id": "a1", "evidence": hash('1'), "to_version": "1"}, "reason": " seen "});
     let answer = server.order(Some(&world.approver), &body.to_string()).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     let id = answer.json()["id"].as_str().unwrap().to_owned();
@@ -43,7 +42,7 @@ async fn an_order_is_handed_on_with_its_author_and_answered_once_it_is_durable()
         who: "carol".into(),
         role: Role::Approver,
         reason: "seen".into(),
-        order: Order::Approve { action_id: "a1".into(), evidence: hash('1'), to_version: None },
+        order: Order::Approve { action_id: "a1".into(), evidence: hash('1'), to_version: Some("1".into()) },
     };
     assert_eq!(world.delivered(), [expected]);
 
@@ -75,7 +74,7 @@ async fn an_order_is_handed_on_with_its_author_and_answered_once_it_is_durable()
 async fn a_role_too_low_orders_nothing() {
     let world = owner();
     let server = world.serve().await;
-    let approve = json!({"do": "approve", "action_id": "a1", "evidence": hash('1')});
+    let approve = json!({"do": "approve", "action_id": "a1", "evidence": hash('1'), "to_version": "1"});
     let of_action = |what: &str| json!({"do": what, "action_id": "a1"});
     let of_model = |what: &str| json!({"do": what, "model": "credit"});
     let absolve = json!({"do": "absolve", "model": "credit", "version": "2"});
@@ -142,10 +141,13 @@ async fn an_order_that_contradicts_what_the_owner_shows_is_refused_at_once() {
         view.actions.push(late);
     });
     let server = world.serve().await;
-    let approve = |id: &str, hash: String| json!({"do": "approve", "action_id": id, "evidence": hash});
+    let approve_of = |id: &str, hash: String, to: &str| json!({"do": "approve", "action_id": id, "evidence": hash, "to_version": to});
+    let approve = |id: &str, hash: String| approve_of(id, hash, "1");
     let deny = |id: &str| json!({"do": "deny", "action_id": id});
     let cases = [
         (approve("a1", hash('2')), 409, "evidence_changed"),
+        (approve_of("a1", hash('1'), "0"), 409, "version_changed"),
+        (json!({"do": "approve", "action_id": "a1", "evidence": hash('1')}), 409, "version_changed"),
         (approve("a2", hash('1')), 409, "not_waiting"),
         (approve("a3", hash('1')), 409, "expired"),
         (approve("a9", hash('1')), 404, "unknown_action"),
