@@ -4,6 +4,7 @@
 mod configured;
 mod real;
 mod signed;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs;

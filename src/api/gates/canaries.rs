@@ -163,11 +163,11 @@ mod tests {
         }
         assert_eq!(ask("one more", "c1", "2", 2_000), Err(Full));
         for number in 0..2_000 {
-            let (checksum, version) = (format!("c{number}"), number.to_string());
+            let (checksum, version) = (format!("c{number}"), format!("v{number}"));
             assert_eq!(ask("0", &checksum, &version, 3_000 + number), Ok(None), "one that is known");
         }
         for number in 0..200 {
-            let asked = ask("1", "c1", &number.to_string(), 6_000);
+            let asked = ask("1", "c2", &format!("v{number}"), 6_000);
             assert_eq!(asked.is_ok(), number < SUBJECTS, "{number}");
         }
         let kept = |canaries: &Canaries| {
