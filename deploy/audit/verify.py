@@ -289,6 +289,63 @@ def check_entry(index, entry):
     seq = value.get("seq") if isinstance(value, dict) else None
     if type(seq) is not int or seq != index:
         raise Refused(f"entry {index} has the number {seq}: entries are missing, repeated or out of order")
+    return value
+
+
+class Order:
+    """For every action: its evidence is sealed, its one intent follows, and then its one outcome."""
+
+    # Outcomes that a call must have come before, and those of what was never begun.
+    CALLED = ("applied", "needs_human")
+    UNBEGUN = ("denied", "expired")
+
+    def __init__(self):
+        self.actions = {}
+
+    def take(self, index, entry):
+        def rule(broken, says):
+            if broken:
+                raise Refused(f"entry {index}: {says}")
+
+        def texts(values):
+            return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
+        def planned():
+            values = entry.get("actions")
+            values = values if isinstance(values, list) else []
+            return texts([value.get("action_id") for value in values if isinstance(value, dict)])
+
+        kind = entry.get("kind")
+        if kind == "decision":
+            for action in planned():
+                rule(action in self.actions, f"announces action {action} a second time")
+                self.actions[action] = set()
+        elif kind == "evidence":
+            for action in texts(entry.get("action_ids")):
+                rule(action not in self.actions, f"evidence for action {action}, which was not announced")
+                rule(self.actions[action], f"evidence for action {action} is late or repeated")
+                self.actions[action].add("sealed")
+        elif kind == "escalated":
+            about = self.actions.get(str(entry.get("action_id")))
+            rule(about is None, "about an action that was not announced")
+            # A notification stands on the evidence of what it is about.
+            for action in planned():
+                self.actions.setdefault(action, set()).update(about & {"sealed"})
+        elif kind in ("intent", "accepted", "outcome", "verified"):
+            action = entry.get("action_id")
+            done = self.actions.get(str(action))
+            rule(done is None, f"{kind} of action {action}, which was not announced")
+            outcome = entry.get("outcome")
+            state = outcome.get("state") if isinstance(outcome, dict) else None
+            rule("sealed" not in done, f"{kind} of action {action}, whose evidence was not sealed before")
+            rule(kind != "accepted" and kind in done, f"a second {kind} of action {action}")
+            rule(kind in ("intent", "accepted") and "outcome" in done, f"{kind} of action {action} after its outcome")
+            rule(kind == "verified" and "outcome" not in done, f"{kind} of action {action} without an outcome before")
+            needs = kind == "accepted" or kind == "outcome" and state in self.CALLED
+            rule(needs and "intent" not in done, f"{kind} of action {action} without an intent before")
+            never = kind == "outcome" and state in self.UNBEGUN
+            rule(never and "intent" in done, f"action {action} ended as {state} after its intent")
+            done.add(kind)
 
 
 class Log:
@@ -296,6 +353,7 @@ class Log:
 
     def __init__(self, checkpoints):
         self.edge = Edge()
+        self.order = Order()
         self.expected = {}
         for size, root in checkpoints:
             if self.expected.setdefault(size, root) != root:
@@ -315,7 +373,8 @@ class Log:
         self.agreed = self.edge.size
 
     def add(self, entry):
-        check_entry(self.edge.size, entry)
+        index = self.edge.size
+        self.order.take(index, check_entry(index, entry))
         self.edge.push(leaf(entry))
         self.compare()
 

@@ -33,6 +33,9 @@ const REMEMBERED: usize = 1_000;
 /// The state of an action that waits for a person, as `safety::State::name` spells it.
 pub(super) const WAITS: &str = "awaiting_approval";
 
+/// The state of an action that waits for its turn.
+const PROPOSED: &str = "proposed";
+
 /// A command is not known to be durable.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -169,7 +172,9 @@ fn contradicted(order: &Order, view: &View, now: i64) -> Result<(), ApiError> {
     if matches!(order, Order::Cancel { .. }) {
         return Ok(());
     }
-    if action.state != WAITS {
+    // What waits for its turn can be denied too; there is nothing to approve about it.
+    let denied = matches!(order, Order::Deny { .. }) && action.state == PROPOSED;
+    if action.state != WAITS && !denied {
         let message = format!("the action does not wait for approval: it is `{}`", action.state);
         return conflict("not_waiting", message);
     }

@@ -117,6 +117,15 @@ pub enum Error {
         /// Its length.
         bytes: usize,
     },
+    /// An entry would not be read back as it was written, and with it the whole log could not be opened again.
+    #[error("entry {seq} was not added to the audit log: it would not read back as what it says")]
+    Unreadable {
+        /// Its number.
+        seq: u64,
+        /// Why not; none where it would read as something else.
+        #[source]
+        source: Option<entry::Error>,
+    },
     /// The newest checkpoint is not one of this log.
     #[error(
         "the newest checkpoint of the audit log {log} cannot be used; if the key was changed, list the former one under `audit.former_keys`"

@@ -17,6 +17,7 @@ mod key;
 pub mod tlog;
 
 use crate::engine::actor::Entry;
+use crate::engine::decided::inexact;
 
 pub use consumed::Consumed;
 pub use error::{Error, Kind};
@@ -52,7 +53,8 @@ pub trait Store: Send + std::fmt::Debug {
 }
 
 /// `entries` as they are kept. They must have the numbers from `next` on and leave none out, and none may
-/// be too long for a bundle of the transparency log.
+/// be too long for a bundle of the transparency log. Each must read back as what it was, spelled in the same
+/// way: one entry that its own reader refuses would close the whole log for ever.
 fn lines(entries: &[Entry], next: u64) -> Result<Vec<String>, Error> {
     let mut lines = Vec::with_capacity(entries.len());
     for (expected, entry) in (next..).zip(entries) {
@@ -60,6 +62,12 @@ fn lines(entries: &[Entry], next: u64) -> Result<Vec<String>, Error> {
         let line = entry.to_json();
         if line.len() > tlog::ENTRY_BYTES {
             return Err(Error::TooLong { seq: entry.seq, bytes: line.len() });
+        }
+        let read = Entry::from_json(line.as_bytes())
+            .map_err(|source| Error::Unreadable { seq: entry.seq, source: Some(source) })?;
+        let whole = serde_json::to_value(entry).is_ok_and(|value| inexact(&value).is_none());
+        if !whole || read.to_json() != line {
+            return Err(Error::Unreadable { seq: entry.seq, source: None });
         }
         lines.push(line);
     }

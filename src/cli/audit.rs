@@ -249,8 +249,17 @@ fn proven(args: ProveArgs) -> anyhow::Result<ExitCode> {
         (Some(seq), _) => Subject::Entry(seq),
         (None, action) => Subject::Action(action.unwrap_or_default()),
     };
-    for proof in auditing::prove(&log, &keys, &subject, &args.output)? {
+    let proven = auditing::prove(&log, &keys, &subject, &args.output)?;
+    for proof in &proven.files {
         print(&proof.display().to_string())?;
+    }
+    if let Subject::Action(id) = &subject {
+        let places = ["evidence", "intent", "outcome"].into_iter().zip(proven.order());
+        let places = places.map(|(kind, at)| match at {
+            Some(at) => format!("{kind} is entry {at}"),
+            None => format!("there is no {kind}"),
+        });
+        eprintln!("action {id}: {}", places.collect::<Vec<_>>().join(", "));
     }
     Ok(ExitCode::SUCCESS)
 }

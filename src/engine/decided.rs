@@ -14,9 +14,10 @@
 //! twice, and counts once.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 
 use super::actor::payload;
-use crate::domain::{Decision, Report, SourcePartition};
+use crate::domain::{Decision, EventTime, Finding, Report, SourcePartition};
 use crate::safety::Command;
 
 /// The version of the form.
@@ -27,6 +28,9 @@ pub const EVIDENCE_BYTES: usize = 524_288;
 
 /// A message has at most this many bytes without its evidence.
 const MOST_BYTES: usize = 16_384;
+
+/// Whole numbers beyond these are not kept exactly by canonical JSON (RFC 8785), nor by most readers.
+const LARGEST: u64 = 9_007_199_254_740_991;
 
 /// Message types.
 const DECISION: &str = "decision";
@@ -54,6 +58,14 @@ pub enum Error {
         bytes: usize,
         /// How many it may have.
         most: usize,
+    },
+    /// The audit log could not state it, so that its own reader would refuse the whole log.
+    #[error("{what} {value} cannot be stated in the audit log")]
+    Unstatable {
+        /// What it is.
+        what: &'static str,
+        /// Its value.
+        value: String,
     },
     /// It carries something else.
     #[error("message has type {found:?}, which this plimsoll does not know")]
@@ -150,15 +162,27 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
     match r#type.as_str() {
         DECISION => {
             let decided: Decided = serde_json::from_slice(message)?;
-            let bare = Decision { evidence: Vec::new(), ..decided.decision.clone() };
+            let Decided { decision, decided_at, positions } = &decided;
+            statable("time", [decision.since, decision.at].into_iter().chain(decided_at.map(wall)))?;
+            decision.evidence.iter().try_for_each(|finding| statable("time", times(finding)))?;
+            for (source, to) in positions {
+                small("source partition", source)?;
+                exact(&Value::from(*to))?;
+            }
+            exact(&serde_json::to_value(decision)?)?;
+            let bare = Decision { evidence: Vec::new(), ..decision.clone() };
             small("decision", &bare).map(|()| Told::Decided(decided))
         }
         COMMAND => {
             let command = serde_json::from_slice::<Ordered>(message)?.command;
+            statable("time", [wall(command.at)])?;
             small("command", &command).map(|()| Told::Command(command))
         }
         REPORT => {
             let report = serde_json::from_slice::<Reported>(message)?.report;
+            let standings = report.standings.iter().map(|standing| standing.from);
+            statable("time", [report.from, report.until].into_iter().chain(standings))?;
+            exact(&serde_json::to_value(&report)?)?;
             let names = (&report.tenant, &report.model);
             small("report", &names)?;
             report.rows.keys().try_for_each(|version| small("version", version))?;
@@ -186,6 +210,46 @@ pub fn encode(decision: &Decision, decided_at: Option<i64>, positions: &[(Source
 fn small(what: &'static str, value: &impl Serialize) -> Result<(), Error> {
     let bytes = serde_json::to_vec(value)?.len();
     if bytes <= MOST_BYTES { Ok(()) } else { Err(Error::Large { what, bytes, most: MOST_BYTES }) }
+}
+
+/// Wall time in the notation of event time, as entries state it.
+fn wall(millis: i64) -> EventTime {
+    EventTime::from_millis(millis)
+}
+
+/// All times in a finding.
+fn times(finding: &Finding) -> impl Iterator<Item = EventTime> {
+    let alarm = finding.sequential.as_ref().and_then(|it| it.evidence.as_deref()).map(|it| it.pane);
+    [finding.window].into_iter().chain(alarm).flat_map(|window| [window.start, window.end])
+}
+
+/// That entries of the audit log can state these times as RFC 3339, and so that everybody can read them.
+fn statable(what: &'static str, times: impl IntoIterator<Item = EventTime>) -> Result<(), Error> {
+    match times.into_iter().find(|time| !time.has_four_digit_year()) {
+        Some(time) => Err(Error::Unstatable { what, value: time.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// That entries keep every whole number in `value` exactly.
+fn exact(value: &Value) -> Result<(), Error> {
+    match inexact(value) {
+        Some(number) => Err(Error::Unstatable { what: "number", value: number.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// A whole number in `value` that canonical JSON does not keep exactly.
+pub fn inexact(value: &Value) -> Option<&Number> {
+    match value {
+        Value::Number(number) => {
+            let whole = number.as_u64().or(number.as_i64().map(i64::unsigned_abs));
+            whole.is_some_and(|whole| whole > LARGEST).then_some(number)
+        }
+        Value::Array(values) => values.iter().find_map(inexact),
+        Value::Object(values) => values.values().find_map(inexact),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -294,6 +358,75 @@ mod tests {
         assert!(matches!(read(&encode_command(&command)), Err(Error::Large { what: "command", .. })));
         let command = Command { reason: "enough".into(), ..command };
         assert_eq!(read(&encode_command(&command)).unwrap(), Told::Command(command));
+    }
+
+    /// What one member of a good message says instead.
+    fn with(message: &[u8], at: &str, value: Value) -> Vec<u8> {
+        let mut changed: Value = serde_json::from_slice(message).unwrap();
+        *changed.pointer_mut(at).unwrap_or_else(|| panic!("{at}")) = value;
+        serde_json::to_vec(&changed).unwrap()
+    }
+
+    #[test]
+    fn what_the_audit_log_cannot_state_is_refused() {
+        let source = SourcePartition::new("loans", 0);
+        let decided = encode(&decision(vec![finding("psi".into(), 0.5)]), Some(7), &[(source, 5)]);
+        let command = encode_command(&Command {
+            id: "c1".into(),
+            at: 7,
+            who: "ann".into(),
+            role: crate::safety::Role::Approver,
+            reason: "why".into(),
+            order: crate::safety::Order::Freeze,
+        });
+        let report = encode_report(&Report {
+            tenant: None,
+            model: "credit".into(),
+            from: EventTime::from_millis(0),
+            until: EventTime::from_millis(9),
+            rows: [("v2".into(), 5)].into(),
+            standings: Vec::new(),
+        });
+        let (most, beyond) = (LARGEST, LARGEST + 1);
+        let numbers: [(&[u8], &str); 4] = [
+            (&decided, "/positions/0/1"),
+            (&decided, "/decision/evidence/0/n"),
+            (&decided, "/decision/evidence/0/n_reference"),
+            (&report, "/report/rows/v2"),
+        ];
+        for (message, at) in numbers {
+            assert!(read(&with(message, at, most.into())).is_ok(), "{at}");
+            for value in [beyond, i64::MAX as u64] {
+                let error = read(&with(message, at, value.into())).unwrap_err();
+                assert!(matches!(error, Error::Unstatable { what: "number", .. }), "{at}: {error}");
+            }
+        }
+        for (message, at) in [(&decided, "/decided_at"), (&command, "/command/at")] {
+            for value in [i64::MIN, i64::MIN + 1, -62_167_219_200_001, 253_402_300_800_000, i64::MAX] {
+                let error = read(&with(message, at, value.into())).unwrap_err();
+                assert!(matches!(error, Error::Unstatable { what: "time", .. }), "{at}: {error}");
+            }
+        }
+        let times: [(&[u8], &str); 6] = [
+            (&decided, "/decision/since"),
+            (&decided, "/decision/at"),
+            (&decided, "/decision/evidence/0/window/start"),
+            (&decided, "/decision/evidence/0/window/end"),
+            (&report, "/report/from"),
+            (&report, "/report/until"),
+        ];
+        for (message, at) in times {
+            assert!(read(&with(message, at, "9999-12-31T23:59:59.999Z".into())).is_ok(), "{at}");
+            for value in [
+                "10000-01-01T00:00:00Z",
+                "-0001-01-01T00:00:00Z",
+                "end",
+                "none",
+                "999999999999-01-01T00:00:00Z",
+            ] {
+                assert!(read(&with(message, at, value.into())).is_err(), "{at}: {value}");
+            }
+        }
     }
 
     #[test]

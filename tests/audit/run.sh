@@ -27,4 +27,4 @@ if ! "$venv/bin/python" -c 'import cryptography' 2>/dev/null; then
 fi
 
 export PLIMSOLL_TEST_PYTHON=$PWD/$venv/bin/python
-cargo test --locked --test suite -- --ignored --nocapture --test-threads 1 tlog_big::
+cargo test --locked --test suite -- --ignored --nocapture --test-threads 2 tlog_big::

@@ -4,6 +4,7 @@
 mod configured;
 mod real;
 mod signed;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use plimsoll::audit::{Cut, Error, FileStore, KafkaConfig, KafkaStore, Store};
 use plimsoll::engine::actor::Entry;
 use plimsoll::engine::actor::entry::{self, Body};
+use plimsoll::safety::{Command, Order, Role};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
@@ -120,6 +122,55 @@ fn an_entry_out_of_its_order_is_not_added() {
         assert!(matches!(opened.store.append(&[entry(seq)], None).unwrap_err(), Error::Order(_)));
     }
     opened.store.append(&[entry(2)], None).unwrap();
+}
+
+/// One such entry would close the log to every reader for ever.
+#[test]
+fn an_entry_that_would_not_read_back_as_it_is_is_not_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), 2);
+    let mut opened = FileStore::open(&path).unwrap();
+    let at = |time: i64| Entry { time, ..entry(2) };
+    let ordered = |at: i64| {
+        let command = Command {
+            id: "c1".into(),
+            at,
+            who: "alice".into(),
+            role: Role::Operator,
+            reason: "why".into(),
+            order: Order::Freeze,
+        };
+        Entry { body: Body::Command { command, accepted: true, why: None, deadline: None }, ..entry(2) }
+    };
+    let omitted = |omitted: u64| {
+        let snapshot = serde_json::json!({"findings_omitted": omitted});
+        let body = Body::Evidence {
+            decision: "d".into(),
+            action_ids: Vec::new(),
+            snapshot,
+            sha256: "sha256:0".into(),
+        };
+        Entry { body, ..entry(2) }
+    };
+    let beyond = (1 << 53) + 1;
+    for bad in [
+        at(i64::MIN),
+        at(i64::MAX),
+        ordered(i64::MAX),
+        ordered(beyond),
+        ordered(-beyond),
+        omitted(beyond as u64),
+        omitted(u64::MAX),
+    ] {
+        let error = opened.store.append(std::slice::from_ref(&bad), None).unwrap_err();
+        assert!(matches!(error, Error::Unreadable { seq: 2, .. }), "{bad:?}: {error}");
+        // Nor does it come in with good ones.
+        let good = Entry { seq: 3, ..entry(3) };
+        opened.store.append(&[bad, good], None).unwrap_err();
+    }
+    opened.store.append(&[ordered((1 << 53) - 1)], None).unwrap();
+    drop(opened);
+    assert_eq!(FileStore::open(&path).unwrap().entries.len(), 3);
 }
 
 #[test]

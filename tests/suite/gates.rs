@@ -39,7 +39,9 @@ fn violated(view: &mut View) {
 }
 
 fn world(paint: impl FnOnce(&mut View)) -> World {
-    let world = World::new();
+    let mut world = World::new();
+    // Which versions are condemned is known here.
+    world.owns();
     world.show(paint);
     world
 }
@@ -58,8 +60,9 @@ fn hook(version: &str, checksum: &str) -> Value {
     })
 }
 
-async fn flagger(server: &Server, name: &str, body: &Value) -> Answer {
-    server.post(&format!("/gate/v1/flagger/{name}"), None, &body.to_string()).await
+/// What a hook is told that comes with a viewer's token.
+async fn flagger(world: &World, server: &Server, name: &str, body: &Value) -> Answer {
+    server.post(&format!("/gate/v1/flagger/{name}"), Some(&world.viewer), &body.to_string()).await
 }
 
 const ASKED: &str = "model=credit&version=2&policy=fair-lending";
@@ -71,10 +74,10 @@ async fn said(world: &World) -> (String, u16, u16) {
     assert!(!reason.is_empty());
     let mut confirm = Vec::new();
     for name in HOOKS {
-        confirm.push(flagger(&server, name, &hook("2", "c1")).await.status);
+        confirm.push(flagger(world, &server, name, &hook("2", "c1")).await.status);
     }
     assert!(confirm.iter().all(|status| *status == confirm[0]), "{confirm:?}");
-    (word, confirm[0], flagger(&server, "rollback", &hook("2", "c1")).await.status)
+    (word, confirm[0], flagger(world, &server, "rollback", &hook("2", "c1")).await.status)
 }
 
 #[tokio::test]
@@ -180,8 +183,18 @@ async fn what_is_not_known_here_is_not_found_by_flagger_and_inconclusive_to_argo
 
 #[tokio::test]
 async fn a_question_that_is_not_understood_holds() {
-    let server = world(violated).serve().await;
-    for query in ["", "model=credit", "modle=credit&version=2&policy=fair-lending", &format!("{ASKED}&x=1")] {
+    let world = world(violated);
+    let server = world.serve().await;
+    let long = "x".repeat(513);
+    for query in [
+        "",
+        "model=credit",
+        "modle=credit&version=2&policy=fair-lending",
+        &format!("{ASKED}&x=1"),
+        &format!("{ASKED}&part=all"),
+        &format!("{ASKED}&tenant={long}"),
+        &format!("model=credit&version={long}&policy=fair-lending"),
+    ] {
         assert_eq!(argo(&server, query).await.0, "inconclusive", "{query}");
     }
     let without = |key: &str| {
@@ -189,7 +202,21 @@ async fn a_question_that_is_not_understood_holds() {
         body["metadata"].as_object_mut().unwrap().remove(key);
         body
     };
+    let with = |key: &str, value: &str| {
+        let mut body = hook("2", "c1");
+        body["metadata"][key] = value.into();
+        body
+    };
+    let mut nameless = hook("2", "c1");
+    nameless["namespace"] = long.as_str().into();
     let bodies = [
+        nameless,
+        with("tenant", &long),
+        with("model", &long),
+        with("version", &long),
+        with("policy", &long),
+        with("part", "all"),
+        hook("2", &long),
         json!("nothing"),
         json!({}),
         without("model"),
@@ -200,13 +227,13 @@ async fn a_question_that_is_not_understood_holds() {
     ];
     for name in HOOKS.into_iter().chain(["rollback"]) {
         for body in &bodies {
-            let answer = flagger(&server, name, body).await;
+            let answer = flagger(&world, &server, name, body).await;
             assert_eq!((answer.status, answer.code().as_str()), (422, "bad_hook"), "{name} {body}");
         }
         assert_eq!(server.get(&format!("/gate/v1/flagger/{name}"), None).await.status, 405);
     }
     for other in ["rollout", "pre-rollout", "event", ""] {
-        assert_eq!(flagger(&server, other, &hook("2", "c1")).await.status, 404, "{other}");
+        assert_eq!(flagger(&world, &server, other, &hook("2", "c1")).await.status, 404, "{other}");
     }
 }
 
@@ -217,8 +244,8 @@ async fn evidence_about_an_earlier_deployment_of_the_same_name_decides_nothing()
     {
         let world = world(paint);
         let server = world.serve().await;
-        assert_eq!(flagger(&server, name, &hook("2", "c1")).await.status, before);
-        let anew = flagger(&server, name, &hook("2", "c2")).await;
+        assert_eq!(flagger(&world, &server, name, &hook("2", "c1")).await.status, before);
+        let anew = flagger(&world, &server, name, &hook("2", "c2")).await;
         assert_eq!(anew.status, 403, "{name}: deployed again under the same version: {}", anew.body);
         assert_eq!(anew.json()["checksum"], "c2");
         // A window that began after the new deployment was first heard of.
@@ -231,11 +258,12 @@ async fn evidence_about_an_earlier_deployment_of_the_same_name_decides_nothing()
                 });
             }
         });
-        assert_eq!(flagger(&server, name, &hook("2", "c2")).await.status, 200, "{name}");
+        assert_eq!(flagger(&world, &server, name, &hook("2", "c2")).await.status, 200, "{name}");
     }
-    let server = world(healthy).serve().await;
+    let world = world(healthy);
+    let server = world.serve().await;
     for checksum in ["c1", "c2"] {
-        let answer = flagger(&server, "confirm-rollout", &hook("2", checksum)).await;
+        let answer = flagger(&world, &server, "confirm-rollout", &hook("2", checksum)).await;
         assert_eq!(answer.status, 200, "what serves is judged by all of its windows");
     }
 }
@@ -282,7 +310,8 @@ async fn a_gate_that_is_closed_to_strangers_takes_a_viewers_token_in_both_forms(
     world.anonymous(Anonymous::Metrics);
     let server = world.serve().await;
     for name in HOOKS.into_iter().chain(["rollback"]) {
-        assert_eq!(flagger(&server, name, &hook("2", "c1")).await.status, 401, "{name}");
+        let path = format!("/gate/v1/flagger/{name}");
+        assert_eq!(server.post(&path, None, &hook("2", "c1").to_string()).await.status, 401, "{name}");
     }
     let path = "/gate/v1/flagger/rollback";
     let body = hook("2", "c1").to_string();
@@ -295,6 +324,97 @@ async fn a_gate_that_is_closed_to_strangers_takes_a_viewers_token_in_both_forms(
     let gate = format!("/gate/v1/argo-rollouts?{ASKED}");
     assert_eq!(server.get(&gate, None).await.status, 401);
     assert_eq!(server.get(&gate, Some(&world.viewer)).await.status, 200);
+}
+
+#[tokio::test]
+async fn nobody_without_a_token_says_which_deployment_there_is() {
+    for anonymous in [Anonymous::Read, Anonymous::Metrics] {
+        let mut world = world(healthy);
+        world.anonymous(anonymous);
+        let server = world.serve().await;
+        let promotion = "confirm-promotion";
+        assert_eq!(flagger(&world, &server, promotion, &hook("2", "c1")).await.status, 200);
+        // A stranger, and a page in the browser of somebody who has looked at this one.
+        for name in ["confirm-traffic-increase", promotion, "rollback"] {
+            let (path, body) = (format!("/gate/v1/flagger/{name}"), hook("2", "c2").to_string());
+            let answer = server.post(&path, None, &body).await;
+            assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"), "{name}");
+            let page = format!("{}Origin: https://evil.example\r\n", world.viewer.basic());
+            let answer = server.send("POST", &path, &page, &body).await;
+            assert_eq!((answer.status, answer.code().as_str()), (403, "from_a_page"), "{name}");
+        }
+        let answer = flagger(&world, &server, promotion, &hook("2", "c1")).await;
+        assert_eq!(answer.status, 200, "nothing was remembered of them: {}", answer.body);
+        // This one remembers nothing, so it is open where everybody may read.
+        let open = if anonymous == Anonymous::Read { 200 } else { 401 };
+        let path = "/gate/v1/flagger/confirm-rollout";
+        assert_eq!(server.post(path, None, &hook("2", "c9").to_string()).await.status, open);
+    }
+    let mut world = world(healthy);
+    world.access.tokens.clear();
+    let server = world.serve().await;
+    let answer = server.post("/gate/v1/flagger/rollback", None, &hook("2", "c1").to_string()).await;
+    assert!(answer.status == 401 && answer.body.contains("none is configured"), "{}", answer.body);
+}
+
+/// An evaluator that does not own the actions does not know whom policies and people have condemned.
+#[tokio::test]
+async fn an_instance_that_does_not_know_who_is_condemned_lets_nothing_pass() {
+    let condemned = |view: &mut View| {
+        healthy(view);
+        view.safety.versions = vec![VersionView {
+            tenant: None,
+            model: "credit".into(),
+            version: "2".into(),
+            standing: "condemned",
+            first_seen: None,
+            last_seen: None,
+            qualified: Vec::new(),
+            reason: Some("it was violated".into()),
+            last_known_good: false,
+        }];
+    };
+    let stands_by = |paint: fn(&mut View)| {
+        let mut world = World::new();
+        world.stands_by();
+        world.show(paint);
+        world
+    };
+    let never_acts = || {
+        let world = World::new();
+        world.show(healthy);
+        world
+    };
+    for (name, world) in [("stands by", stands_by(healthy)), ("never acts", never_acts())] {
+        assert_eq!(said(&world).await, ("inconclusive".into(), 403, 403), "{name}");
+        let (_, reason) = argo(&world.serve().await, ASKED).await;
+        assert!(reason.contains("the instance that owns the actions"), "{reason}");
+    }
+    // A breach needs nobody's word.
+    assert_eq!(said(&stands_by(violated)).await, ("breach".into(), 403, 200));
+
+    // Each half can be asked for where it is known.
+    let part = |part: &str| {
+        let mut body = hook("2", "c1");
+        body["metadata"]["part"] = part.into();
+        body
+    };
+    let nothing: fn(&mut View) = |view| view.models.clear();
+    for (world, asked, word, status) in [
+        (stands_by(healthy), "traffic", "pass", 200),
+        (stands_by(healthy), "standing", "inconclusive", 404),
+        (world(nothing), "traffic", "inconclusive", 404),
+        (world(nothing), "standing", "pass", 200),
+        (world(condemned), "traffic", "pass", 200),
+        (world(condemned), "standing", "inconclusive", 403),
+        (world(|view| view.taken_at = NOW - 61_000), "standing", "inconclusive", 403),
+    ] {
+        let server = world.serve().await;
+        let (said, reason) = argo(&server, &format!("{ASKED}&part={asked}")).await;
+        assert_eq!(said, word, "{asked}: {reason}");
+        let answer = flagger(&world, &server, "confirm-promotion", &part(asked)).await;
+        assert_eq!(answer.status, status, "{asked}: {}", answer.body);
+    }
 }
 
 /// The templates for both tools, as documents.

@@ -137,7 +137,8 @@ async fn an_order_that_contradicts_what_the_owner_shows_is_refused_at_once() {
     world.show(|view| {
         view.actions[1].state = "applied".into();
         let mut late = action("a3");
-        late.expires_at = Some(NOW - 1);
+        // The time is over at `until`, and not after it.
+        late.expires_at = Some(NOW);
         view.actions.push(late);
     });
     let server = world.serve().await;
@@ -161,6 +162,14 @@ async fn an_order_that_contradicts_what_the_owner_shows_is_refused_at_once() {
         assert_eq!((answer.status, answer.code().as_str()), (*status, *code), "{order}");
     }
     assert!(world.delivered().is_empty());
+
+    // What waits for its turn can be denied, and not approved.
+    world.show(|view| view.actions[0].state = "proposed".into());
+    let body = json!({"order": approve("a1", hash('1')), "reason": "why"}).to_string();
+    assert_eq!(server.order(Some(&world.approver), &body).await.code(), "not_waiting");
+    let body = json!({"order": deny("a1"), "reason": "why"}).to_string();
+    assert_eq!(server.order(Some(&world.operator), &body).await.status, 202);
+    assert_eq!(world.delivered().len(), 1);
 
     // Elsewhere nobody knows better than the actor, who is asked.
     let mut stranger = World::new();

@@ -42,7 +42,7 @@ pub(crate) fn plausible(seq: u64) -> String {
             r#"{{"actions":[{{"action":"back","action_id":"rollback-{action}","deadline":"{time}","kind":"rollback"}}],"decision":{{"actions":["back"],"at":"{time}","decide":"sequential","evidence":[],"id":"{id}","key":{{"model":"credit","version":"v2"}},"kind":"violated","policy":"fair","since":"{time}"}},"format":1,"kind":"decision","omitted":0,"seq":{seq},"time":"{time}"}}"#
         ),
         1 => format!(
-            r#"{{"decision_id":"{id}","format":1,"kind":"evidence","profile":"sha256:{action:064x}","seq":{seq},"time":"{time}"}}"#
+            r#"{{"action_ids":["rollback-{action}"],"decision":"{id}","format":1,"kind":"evidence","profile":"sha256:{action:064x}","seq":{seq},"time":"{time}"}}"#
         ),
         2 => format!(
             r#"{{"action_id":"rollback-{action}","format":1,"idempotency":"keyed","kind":"intent","payload":{{"data":{{"model":"credit","ratio":0.5{action}1}}}},"seq":{seq},"target":"webhook","time":"{time}","to_version":"v1"}}"#
@@ -330,6 +330,7 @@ fn what_the_commands_write_is_accepted_by_the_verifier_in_python() {
     let tiles = folder.path().join("tiles");
     lay_tiles(&log, &keys(), &tiles).unwrap();
     let proofs = prove(&log, &keys(), &Subject::Action("rollback-7".into()), folder.path()).unwrap();
+    let proofs = proofs.files;
     assert_eq!(proofs.len(), 4);
     let interpreter = std::env::var("PLIMSOLL_TEST_PYTHON").expect("tests/audit/run.sh sets it");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/audit/verify.py");

@@ -8,7 +8,7 @@ use std::process::Command;
 use plimsoll::app::auditing::{
     Inconsistent, Keys, Log, Source, Subject, lay_tiles, prove, verify, verify_proof, witness,
 };
-use plimsoll::audit::tlog::{Algorithm, Checkpoint, SignerKey, VerifierKey, tiles};
+use plimsoll::audit::tlog::{Algorithm, Checkpoint, Proof, SignerKey, VerifierKey, tiles};
 use plimsoll::audit::{Checkpoints, FileStore, Signing, Store};
 
 use super::tlog_big::{plausible, written};
@@ -93,6 +93,12 @@ fn what_is_wrong_with_a_log_is_said_with_its_place() {
             changed(3, "rollback-0", "rollback-9"),
             "the outcome of action rollback-9, which no entry before it announced",
         ),
+        (
+            changed(1, "rollback-0", "rollback-9"),
+            "entry 2 is the intent of action rollback-0, whose evidence was not sealed",
+        ),
+        (changed(6, "rollback-1", "rollback-0"), "entry 6 is a second intent of action rollback-0"),
+        (changed(7, "rollback-1", "rollback-0"), "entry 7 is a second outcome of action rollback-0"),
     ] {
         let (_folder, file) = log(12, &[8, 12]);
         fs::write(&file, text).unwrap();
@@ -129,8 +135,10 @@ fn checkpoints_that_were_kept_are_held_against_a_log_whose_key_signed_it_anew() 
 #[test]
 fn what_an_action_did_is_proven_in_its_order() {
     let (folder, file) = log(40, &[30]);
-    let proofs =
+    let proven =
         prove(&opened(&file), &keys(), &Subject::Action("rollback-3".into()), folder.path()).unwrap();
+    assert_eq!(proven.order(), [Some(13), Some(14), Some(15)]);
+    let proofs = proven.files;
     let names: Vec<_> = proofs.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(
         names,
@@ -153,6 +161,29 @@ fn what_an_action_did_is_proven_in_its_order() {
     fs::write(&file, fs::read_to_string(&file).unwrap().replacen("\"v2\"", "\"v3\"", 1)).unwrap();
     let error = prove(&opened(&file), &keys(), &Subject::Entry(12), folder.path()).unwrap_err();
     assert!(error.is::<Inconsistent>(), "{error:#}");
+}
+
+/// What an outsider holds who was given the proofs alone: where the entries of each action are, and so in which
+/// order they came.
+#[test]
+fn of_every_action_of_a_log_evidence_intent_and_outcome_are_proven_in_this_order() {
+    let (folder, file) = log(80, &[33, 80]);
+    let log = opened(&file);
+    for action in 0..20 {
+        let id = format!("rollback-{action}");
+        let proven = prove(&log, &keys(), &Subject::Action(id.clone()), folder.path()).unwrap();
+        let mut places = std::collections::BTreeMap::new();
+        for proof in &proven.files {
+            let bytes = fs::read(proof.with_extension("json")).unwrap();
+            let entry: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let verified = Proof::parse(&fs::read(proof).unwrap()).unwrap();
+            verified.verify(&bytes, &keys().log, &[]).unwrap();
+            assert!(entry.to_string().contains(&id));
+            places.insert(entry["kind"].as_str().unwrap().to_owned(), verified.index);
+        }
+        let order = ["decision", "evidence", "intent", "outcome"].map(|kind| places[kind]);
+        assert!(order.is_sorted_by(|before, after| before < after), "{id}: {order:?}");
+    }
 }
 
 #[test]

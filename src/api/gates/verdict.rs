@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::domain::{Decide, Finding, ModelKey, Segment, Verdict};
 use crate::engine::view::{ModelView, PolicyState, PolicyView, View};
 use crate::telemetry::current;
@@ -13,14 +15,37 @@ const OLD_WINDOWS: i64 = 2;
 /// Age at which the whole picture says nothing any more, milliseconds: it is renewed several times a second.
 const OLD_PICTURE: i64 = 60_000;
 
+/// One of the two things that a pass says. Of several instances they may be known to different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Part {
+    /// That every check passed, which the instance knows that evaluates the model.
+    Traffic,
+    /// That the version is not condemned, which the instance knows that owns the actions.
+    Standing,
+}
+
 /// Which model version is asked about, and by which policy.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subject {
     /// None: every owner's.
     pub(super) tenant: Option<String>,
     pub(super) model: String,
     pub(super) version: String,
     pub(super) policy: String,
+    /// None: both, and so a pass comes only from an instance that knows both.
+    pub(super) part: Option<Part>,
+}
+
+/// What is asked from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// What the instance knows.
+    pub(super) view: &'a View,
+    /// Whether it owns the actions, and so knows which versions are condemned.
+    pub(super) owns: bool,
+    /// Wall time, milliseconds.
+    pub(super) now: i64,
 }
 
 /// The answer.
@@ -58,10 +83,62 @@ fn judged(said: Said, reason: impl Into<String>) -> Judged {
     Judged { said, reason: reason.into() }
 }
 
-/// What is known of `subject` at wall time `now`. With `since`, only from windows that began at that
-/// wall time or later.
-pub(super) fn judge(view: &View, subject: &Subject, now: i64, since: Option<i64>) -> Judged {
-    let Subject { tenant, model, version, policy } = subject;
+/// What is known of `subject`. With `since`, only from windows that began at that wall time or later.
+pub(super) fn judge(known: Known<'_>, subject: &Subject, since: Option<i64>) -> Judged {
+    let standing = || standing(known, subject);
+    match subject.part {
+        Some(Part::Traffic) => traffic(known, subject, since),
+        Some(Part::Standing) => standing(),
+        None => {
+            let answer = traffic(known, subject, since);
+            if answer.said != Said::Pass {
+                return answer;
+            }
+            match standing() {
+                Judged { said: Said::Pass, .. } => answer,
+                // Something is known of it here, and not enough.
+                Judged { reason, .. } => judged(Said::Inconclusive, reason),
+            }
+        }
+    }
+}
+
+/// That nothing was evaluated for too long.
+fn old_picture(Known { view, now, .. }: Known<'_>) -> Option<Judged> {
+    let age = now.saturating_sub(view.taken_at);
+    let old = || judged(Said::Inconclusive, format!("nothing was evaluated for {} s", age / 1_000));
+    (age > OLD_PICTURE).then(old)
+}
+
+/// Whether the version may serve at all, as far as people and policies have said.
+fn standing(known: Known<'_>, subject: &Subject) -> Judged {
+    let Subject { tenant, model, version, .. } = subject;
+    if !known.owns {
+        let reason = "whether the version is condemned is known to the instance that owns the actions alone";
+        return judged(Said::Unknown, reason);
+    }
+    if let Some(old) = old_picture(known) {
+        return old;
+    }
+    let owner = |known: Option<&str>| tenant.as_deref().is_none_or(|tenant| known.unwrap_or("") == tenant);
+    let condemned = known.view.safety.versions.iter().any(|known| {
+        known.standing == "condemned"
+            && known.model.as_str() == model
+            && known.version.as_str() == version
+            && owner(known.tenant.as_ref().map(|tenant| tenant.as_str()))
+    });
+    match condemned {
+        true => {
+            judged(Said::Inconclusive, format!("{model}@{version} is condemned until somebody absolves it"))
+        }
+        false => judged(Said::Pass, format!("{model}@{version} is not condemned")),
+    }
+}
+
+/// What its traffic shows.
+fn traffic(known: Known<'_>, subject: &Subject, since: Option<i64>) -> Judged {
+    let Known { view, now, .. } = known;
+    let Subject { tenant, model, version, policy, .. } = subject;
     let mine = |view: &&ModelView| {
         let owner = view.key.tenant.as_ref().map_or("", |tenant| tenant.as_str());
         view.key.model.as_str() == model
@@ -86,9 +163,8 @@ pub(super) fn judge(view: &View, subject: &Subject, now: i64, since: Option<i64>
     if !parts.iter().any(|(found, _)| found.key.segment == Segment::All) {
         return judged(Said::Unknown, format!("{model}@{version} has no policy `{policy}` here"));
     }
-    if now.saturating_sub(view.taken_at) > OLD_PICTURE {
-        let seconds = now.saturating_sub(view.taken_at) / 1_000;
-        return judged(Said::Inconclusive, format!("nothing was evaluated for {seconds} s"));
+    if let Some(old) = old_picture(known) {
+        return old;
     }
     let findings = current(view);
     let told = parts.iter().map(|(found, policy)| {
@@ -101,19 +177,6 @@ pub(super) fn judge(view: &View, subject: &Subject, now: i64, since: Option<i64>
         if rank(one.said) > rank(answer.said) {
             answer = judged(one.said, format!("{key}: {}", one.reason));
         }
-    }
-    let owner = |known: Option<&str>| tenant.as_deref().is_none_or(|tenant| known.unwrap_or("") == tenant);
-    let condemned = view.safety.versions.iter().any(|known| {
-        known.standing == "condemned"
-            && known.model.as_str() == model
-            && known.version.as_str() == version
-            && owner(known.tenant.as_ref().map(|tenant| tenant.as_str()))
-    });
-    if answer.said == Said::Pass && condemned {
-        return judged(
-            Said::Inconclusive,
-            format!("{model}@{version} is condemned until somebody absolves it"),
-        );
     }
     answer
 }

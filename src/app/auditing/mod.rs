@@ -12,7 +12,7 @@ mod verify;
 mod witness;
 
 pub use key::{Made, make_key};
-pub use prove::{Subject, prove};
+pub use prove::{Proven, Subject, prove};
 pub use show::{Filter, show};
 pub use source::{Keys, Log, Source};
 pub use tiles::{Laid, lay_tiles};

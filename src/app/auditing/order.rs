@@ -1,8 +1,8 @@
-//! What each entry must be, and in which order entries about one action stand: its evidence is sealed
-//! before its intent, and its intent before its outcome. Numbers of entries are positions in the signed
-//! tree, so the order is proven with them.
+//! What each entry must be, and in which order entries about one action stand: it is announced, its evidence
+//! is sealed, its one intent follows and then its one outcome. Numbers of entries are positions in the
+//! signed tree, so the order is proven with them. `deploy/audit/verify.py` asks for the same in the same words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -10,7 +10,9 @@ use crate::audit::tlog::ENTRY_BYTES;
 use crate::engine::actor::entry::canonical;
 
 /// Outcomes that a call must have come before, and so an intent.
-const CALLED: [&str; 2] = ["applied", "unknown"];
+const CALLED: [&str; 2] = ["applied", "needs_human"];
+/// Outcomes of what was never begun.
+const UNBEGUN: [&str; 2] = ["denied", "expired"];
 
 /// An entry as far as the rules look at it.
 #[derive(Debug)]
@@ -24,8 +26,8 @@ impl Read {
         self.value["kind"].as_str().unwrap_or_default()
     }
 
-    /// The actions that the entry is about or announces. Entries of kind `evidence` may name several, or
-    /// the decision whose actions they are for; a command, the one that a person approves or denies.
+    /// The actions that the entry is about or announces. Entries of kind `evidence` may name several; a
+    /// command, the one that a person approves or denies.
     pub(super) fn actions(&self) -> Vec<&str> {
         let mut found: Vec<&str> = Vec::new();
         found.extend(self.value["action_id"].as_str());
@@ -79,43 +81,44 @@ struct Action {
     sealed: bool,
     intent: bool,
     outcome: bool,
+    verified: bool,
 }
 
 /// The rule of order, followed from entry to entry.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     actions: BTreeMap<String, Action>,
-    /// Actions of each decision.
-    decided: BTreeMap<String, BTreeSet<String>>,
-    /// Whether the writer seals evidence in entries of its own. Those before it did that carry the findings
-    /// in the decision, which is the seal then.
-    seals: bool,
 }
 
 impl Order {
     /// What is wrong with the entry after those before it.
     pub(super) fn take(&mut self, read: &Read) -> Vec<String> {
         let mut wrong = Vec::new();
-        let actions: Vec<String> = read.actions().into_iter().map(str::to_owned).collect();
         match read.kind() {
             "decision" => {
-                for id in &actions {
-                    let sealed = !self.seals;
-                    self.actions.entry(id.clone()).or_default().sealed |= sealed;
-                }
-                if let Some(decision) = read.decision() {
-                    self.decided.entry(decision.to_owned()).or_default().extend(actions);
+                for id in read.planned() {
+                    if self.actions.insert(id.to_owned(), Action::default()).is_some() {
+                        wrong.push(format!("announces action {id} a second time"));
+                    }
                 }
             }
             "evidence" => {
-                self.seals = true;
-                let of_decision = read.decision().and_then(|decision| self.decided.get(decision)).cloned();
-                for id in actions.into_iter().chain(of_decision.into_iter().flatten()) {
-                    let action = self.actions.entry(id.clone()).or_default();
-                    if action.intent {
-                        wrong.push(format!("seals evidence for action {id} after its intent"));
+                for id in read.actions() {
+                    let Some(action) = self.actions.get_mut(id) else {
+                        wrong.push(format!(
+                            "seals evidence for action {id}, which no entry before it announced"
+                        ));
+                        continue;
+                    };
+                    match action {
+                        Action { intent: true, .. } | Action { outcome: true, .. } => {
+                            wrong.push(format!("seals evidence for action {id} after its intent or outcome"));
+                        }
+                        Action { sealed: true, .. } => {
+                            wrong.push(format!("seals evidence for action {id} a second time"));
+                        }
+                        Action { .. } => action.sealed = true,
                     }
-                    action.sealed = true;
                 }
             }
             // Notifications stand on the evidence of the action that they are about.
@@ -129,52 +132,69 @@ impl Order {
                     self.actions.entry(id.to_owned()).or_default().sealed |= sealed;
                 }
             }
-            "accepted" => {
-                for id in actions {
-                    if !self.actions.get(&id).is_some_and(|action| action.intent) {
-                        wrong.push(format!("says that action {id} was taken, without an intent before it"));
-                    }
-                }
-            }
-            "verified" => {
-                for id in actions {
-                    if !self.actions.get(&id).is_some_and(|action| action.outcome) {
-                        wrong.push(format!("says what action {id} led to, without an outcome before it"));
-                    }
-                }
-            }
-            "intent" => {
-                for id in actions {
-                    let action = self.actions.entry(id.clone()).or_default();
-                    if !action.sealed {
-                        wrong.push(format!(
-                            "is the intent of action {id}, whose evidence was not sealed before"
-                        ));
-                    }
-                    if action.outcome {
-                        wrong.push(format!("is the intent of action {id} after its outcome"));
-                    }
-                    action.intent = true;
-                }
-            }
-            "outcome" => {
+            kind @ ("intent" | "accepted" | "outcome" | "verified") => {
                 let state = read.value["outcome"]["state"].as_str().unwrap_or_default();
-                for id in actions {
-                    let Some(action) = self.actions.get_mut(&id) else {
-                        wrong.push(format!(
-                            "is the outcome of action {id}, which no entry before it announced"
-                        ));
-                        continue;
-                    };
-                    if CALLED.contains(&state) && !action.intent {
-                        wrong.push(format!(
-                            "says that action {id} ended as {state}, without an intent before it"
-                        ));
+                for id in read.actions() {
+                    match self.actions.get_mut(id) {
+                        Some(action) => wrong.extend(action.take(kind, id, state)),
+                        None => {
+                            wrong.push(format!(
+                                "is the {kind} of action {id}, which no entry before it announced"
+                            ));
+                        }
                     }
-                    action.outcome = true;
                 }
             }
             _ => {}
+        }
+        wrong
+    }
+}
+
+impl Action {
+    /// What is wrong with the entry of `kind` about the action `id`, an outcome with its `state`.
+    fn take(&mut self, kind: &str, id: &str, state: &str) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut rule = |broken: bool, says: fn(&str, &str) -> String| {
+            if broken {
+                wrong.push(says(id, state));
+            }
+        };
+        match kind {
+            "intent" => {
+                rule(!self.sealed, |id, _| {
+                    format!("is the intent of action {id}, whose evidence was not sealed before")
+                });
+                rule(self.intent, |id, _| format!("is a second intent of action {id}"));
+                rule(self.outcome, |id, _| format!("is the intent of action {id} after its outcome"));
+                self.intent = true;
+            }
+            "accepted" => {
+                rule(!self.intent, |id, _| {
+                    format!("says that action {id} was taken, without an intent before it")
+                });
+                rule(self.outcome, |id, _| format!("says that action {id} was taken, after its outcome"));
+            }
+            "outcome" => {
+                rule(!self.sealed, |id, _| {
+                    format!("is the outcome of action {id}, whose evidence was not sealed before")
+                });
+                rule(self.outcome, |id, _| format!("is a second outcome of action {id}"));
+                rule(CALLED.contains(&state) && !self.intent, |id, state| {
+                    format!("says that action {id} ended as {state}, without an intent before it")
+                });
+                rule(UNBEGUN.contains(&state) && self.intent, |id, state| {
+                    format!("says that action {id} ended as {state}, after its intent")
+                });
+                self.outcome = true;
+            }
+            _ => {
+                rule(!self.outcome, |id, _| {
+                    format!("says what action {id} led to, without an outcome before it")
+                });
+                rule(self.verified, |id, _| format!("says a second time what action {id} led to"));
+                self.verified = true;
+            }
         }
         wrong
     }
@@ -202,29 +222,51 @@ mod tests {
         json!({"kind": "outcome", "action_id": "a", "outcome": {"state": state}})
     }
 
+    fn evidence() -> Value {
+        json!({"kind": "evidence", "decision": "d", "action_ids": ["a"]})
+    }
+
+    /// How often each of these orders is wrong.
     #[test]
-    fn evidence_comes_before_the_intent_and_the_intent_before_the_outcome() {
-        let none: Vec<String> = Vec::new();
-        let evidence = json!({"kind": "evidence", "decision_id": "d"});
-        let by_action = json!({"kind": "evidence", "action_ids": ["a"]});
-        let other = json!({"kind": "evidence", "action_ids": ["b"]});
-        assert_eq!(wrong(&[decision(), intent(), outcome("applied")]), none);
-        assert_eq!(wrong(&[decision(), outcome("suppressed")]), none);
-        for seal in [&evidence, &by_action] {
-            assert_eq!(wrong(&[other.clone(), decision(), seal.clone(), intent(), outcome("applied")]), none);
-            assert_eq!(wrong(&[other.clone(), decision(), intent(), seal.clone()]).len(), 2);
+    fn evidence_comes_before_the_one_intent_and_the_intent_before_the_one_outcome() {
+        let accepted = || json!({"kind": "accepted", "action_id": "a"});
+        let verified = || json!({"kind": "verified", "action_id": "a"});
+        for (entries, expected) in [
+            (vec![decision(), evidence(), intent(), accepted(), outcome("applied"), verified()], 0),
+            (vec![decision(), evidence(), outcome("suppressed")], 0),
+            (vec![decision(), evidence(), outcome("failed")], 0),
+            (vec![decision(), evidence(), intent(), outcome("suppressed")], 0),
+            (vec![decision(), evidence(), intent()], 0),
+            (vec![decision()], 0),
+            // From the first action on, also where no evidence was ever sealed.
+            (vec![decision(), intent()], 1),
+            (vec![decision(), outcome("suppressed")], 1),
+            (vec![decision(), json!({"kind": "evidence", "decision": "d"}), intent()], 1),
+            (vec![decision(), json!({"kind": "evidence", "action_ids": ["b"]}), intent()], 2),
+            (vec![decision(), intent(), evidence()], 2),
+            (vec![evidence(), decision(), intent()], 2),
+            (vec![decision(), evidence(), outcome("failed"), evidence()], 1),
+            (vec![decision(), evidence(), evidence(), intent()], 1),
+            (vec![decision(), decision(), evidence()], 1),
+            (vec![decision(), evidence(), intent(), decision()], 1),
+            (vec![decision(), evidence(), intent(), intent()], 1),
+            (vec![decision(), evidence(), outcome("failed"), intent()], 1),
+            (vec![decision(), evidence(), intent(), outcome("failed"), intent()], 2),
+            (vec![decision(), evidence(), intent(), outcome("failed"), outcome("applied")], 1),
+            (vec![decision(), evidence(), intent(), outcome("applied"), outcome("applied")], 1),
+            (vec![decision(), evidence(), outcome("applied")], 1),
+            (vec![decision(), evidence(), outcome("needs_human")], 1),
+            (vec![decision(), evidence(), intent(), outcome("expired")], 1),
+            (vec![decision(), evidence(), accepted(), intent()], 1),
+            (vec![decision(), evidence(), intent(), outcome("applied"), accepted()], 1),
+            (vec![decision(), evidence(), intent(), verified()], 1),
+            (vec![decision(), evidence(), intent(), outcome("applied"), verified(), verified()], 1),
+            (vec![intent()], 1),
+            (vec![outcome("failed")], 1),
+            (vec![evidence()], 1),
+        ] {
+            assert_eq!(wrong(&entries).len(), expected, "{entries:?}: {:?}", wrong(&entries));
         }
-        assert_eq!(wrong(&[other, decision(), intent()]).len(), 1);
-        assert_eq!(wrong(&[decision(), outcome("applied")]).len(), 1);
-        assert_eq!(wrong(&[decision(), intent(), outcome("failed"), intent()]).len(), 1);
-        assert_eq!(wrong(&[outcome("failed")]).len(), 1);
-        let accepted = json!({"kind": "accepted", "action_id": "a"});
-        let verified = json!({"kind": "verified", "action_id": "a"});
-        let whole = [decision(), intent(), accepted.clone(), outcome("applied"), verified.clone()];
-        assert_eq!(wrong(&whole), none);
-        assert_eq!(wrong(&[decision(), accepted, intent()]).len(), 1);
-        assert_eq!(wrong(&[decision(), intent(), verified]).len(), 1);
-        assert_eq!(wrong(&[intent()]).len(), 1);
     }
 
     #[test]
@@ -232,12 +274,10 @@ mod tests {
         let none: Vec<String> = Vec::new();
         let told = |about: &str| json!({"kind": "escalated", "action_id": about, "actions": [{"action_id": "tell"}]});
         let tells = json!({"kind": "intent", "action_id": "tell"});
-        let evidence = json!({"kind": "evidence", "decision": "d", "action_ids": ["a"]});
-        assert_eq!(wrong(&[decision(), evidence.clone(), told("a"), tells.clone()]), none);
-        assert_eq!(wrong(&[decision(), evidence.clone(), tells.clone()]).len(), 1);
-        assert_eq!(wrong(&[decision(), evidence, told("b"), tells.clone()]).len(), 2);
-        let late = json!({"kind": "evidence", "decision": "other"});
-        assert_eq!(wrong(&[late, decision(), told("a"), tells]).len(), 1);
+        assert_eq!(wrong(&[decision(), evidence(), told("a"), tells.clone()]), none);
+        assert_eq!(wrong(&[decision(), evidence(), tells.clone()]).len(), 1);
+        assert_eq!(wrong(&[decision(), evidence(), told("b"), tells.clone()]).len(), 2);
+        assert_eq!(wrong(&[decision(), told("a"), tells]).len(), 1);
     }
 
     #[test]

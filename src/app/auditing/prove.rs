@@ -1,7 +1,6 @@
 //! `plimsoll audit prove`: for one entry, or for all entries about one action, a proof that is checked
 //! offline with the entry and the public key of the log.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -21,41 +20,47 @@ pub enum Subject {
 }
 
 impl Subject {
-    fn is(&self, index: u64, read: &Read, decisions: &mut BTreeSet<String>) -> bool {
+    fn is(&self, index: u64, read: &Read) -> bool {
         match self {
             Self::Entry(seq) => *seq == index,
-            Self::Action(id) => {
-                let named = read.actions().contains(&id.as_str());
-                match read.kind() {
-                    "decision" if named => {
-                        decisions.extend(read.decision().map(str::to_owned));
-                        true
-                    }
-                    "evidence" => named || read.decision().is_some_and(|id| decisions.contains(id)),
-                    _ => named,
-                }
-            }
+            Self::Action(id) => read.actions().contains(&id.as_str()),
         }
     }
 }
 
-/// Writes into `folder`, for each entry, `N-kind.json` with its exact bytes and `N-kind.tlog-proof`; returns
-/// the proofs' files.
+/// What was proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Files of the proofs, in the order of the entries.
+    pub files: Vec<PathBuf>,
+    /// Number and kind of each entry.
+    pub entries: Vec<(u64, String)>,
+}
+
+impl Proven {
+    /// Numbers of the entries that make the order of one action: its sealed evidence, its intent and its
+    /// outcome, as far as there are such.
+    pub fn order(&self) -> [Option<u64>; 3] {
+        let of = |kind: &str| self.entries.iter().find(|(_, it)| it == kind).map(|(index, _)| *index);
+        [of("evidence"), of("intent"), of("outcome")]
+    }
+}
+
+/// Writes into `folder`, for each entry, `N-kind.json` with its exact bytes and `N-kind.tlog-proof`.
 ///
 /// # Errors
 /// When nothing is found, no checkpoint covers it yet, or something cannot be read or written; with
 /// [`Inconsistent`] where the log is not what its checkpoint was signed over.
-pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow::Result<Proven> {
     let note = log.checkpoints.last().context("the log has no checkpoint yet, so nothing can be proven")?;
     let checkpoint = open(note, keys).context("the newest checkpoint cannot be used")?.checkpoint;
     let mut tree = Tree::default();
     let mut found: Vec<(u64, String, Vec<u8>)> = Vec::new();
-    let mut decisions = BTreeSet::new();
     log.entries(&mut |index, bytes| {
         tree.push(leaf(bytes));
         // One that is no entry can be proven to be there all the same.
         let read = order::read(index, bytes).unwrap_or(Read { value: serde_json::Value::Null });
-        if subject.is(index, &read, &mut decisions) {
+        if subject.is(index, &read) {
             found.push((index, read.kind().to_owned(), bytes.to_vec()));
         }
         Ok(())
@@ -75,7 +80,7 @@ pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow
     }
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let mut written = Vec::new();
+    let mut proven = Proven { files: Vec::new(), entries: Vec::new() };
     for (index, kind, bytes) in found {
         let path: Vec<Hash> = tree.inclusion(index, checkpoint.size).context("the tree lacks a hash")?;
         if !verify_inclusion(leaf(&bytes), index, checkpoint.size, &path, checkpoint.root) {
@@ -90,7 +95,8 @@ pub fn prove(log: &Log, keys: &Keys, subject: &Subject, folder: &Path) -> anyhow
         for (path, bytes) in [(&entry_file, bytes), (&proof_file, proof.to_string().into_bytes())] {
             std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        written.push(proof_file);
+        proven.files.push(proof_file);
+        proven.entries.push((index, kind));
     }
-    Ok(written)
+    Ok(proven)
 }
