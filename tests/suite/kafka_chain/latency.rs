@@ -56,6 +56,15 @@ fn decided(topic: &str) -> BTreeMap<String, i64> {
     decided
 }
 
+/// When the daemon said this of an action, for the first time.
+fn said(log: &str, action: &Value, words: &str) -> i64 {
+    let action = action.as_str().unwrap();
+    let line = log.lines().find(|line| line.contains(action) && line.contains(words));
+    let stamp = line.unwrap_or_else(|| panic!("nothing logged of {action}: {words}"));
+    // Down to milliseconds, as the other times are.
+    millis(&Value::from(format!("{}Z", &stamp[..23])))
+}
+
 #[derive(Debug, Default)]
 struct Table(Vec<(&'static str, Vec<i64>)>);
 
@@ -83,6 +92,7 @@ impl Table {
 fn measure(stage: &Stage, recovered: &[Value]) -> Table {
     let (name, mut table) = (&stage.setting.name, Table::default());
     let audit = stage.setting.audit();
+    let log = stage.daemon.log();
     let (logged, decided) = (logged(name), decided(&format!("{name}.decisions")));
     for action in recovered {
         let about = |entry: &Value, kind: &str| entry["kind"] == kind && entry["action_id"] == action["id"];
@@ -91,6 +101,9 @@ fn measure(stage: &Stage, recovered: &[Value]) -> Table {
             entry["kind"] == "decision" && entry["decision"]["id"] == action["decision"]
         });
         let intent = time(entry(&audit, "intent", |entry| about(entry, "intent")));
+        // What is said of the action once its intent is durable, just before the target is asked; and the answer.
+        let asked = said(&log, &action["id"], "state=\"submitting\"");
+        let answered = said(&log, &action["id"], "the target took the action");
         let outcome = entry(&audit, "outcome", |entry| about(entry, "outcome"));
         assert_eq!(outcome["outcome"]["state"], "applied", "{outcome}");
         let applied = time(outcome);
@@ -106,7 +119,9 @@ fn measure(stage: &Stage, recovered: &[Value]) -> Table {
             ("2. written down to decided", tipping.1, known),
             ("3. decided to read by the actor", known, time(decision)),
             ("4. read to intent: evidence, questions before", time(decision), intent),
-            ("5. intent to applied: intent durable, MLflow, its answer", intent, applied),
+            ("5. intent made durable", intent, asked),
+            ("6. call of MLflow: read, move, read again, tag", asked, answered),
+            ("7. its answer to applied", answered, applied),
             ("first bad record to breach", first.0, tipping.0),
             ("**first bad record to applied**", first.0, applied),
             ("first bad record to last bad record", first.0, last.0),
@@ -129,7 +144,7 @@ fn load() -> String {
 #[ignore = "needs real servers: tests/chain/run.sh --latency"]
 fn measured_time_from_a_breach_to_the_applied_rollback() {
     let incidents: u32 = std::env::var("PLIMSOLL_CHAIN_INCIDENTS").map_or(20, |text| text.parse().unwrap());
-    let options = Options { more: UNLIMITED, log: "info", ..Options::default() };
+    let options = Options { more: UNLIMITED, log: "info,plimsoll::app::acting=debug", ..Options::default() };
     let stage = Setting::new("latency", incidents + 1, &options).play();
     println!("chain|load before: {}", load());
     let mut recovered = Vec::new();
