@@ -88,7 +88,7 @@ fn unreadable(message: impl Into<String>) -> ApiError {
 }
 
 /// What an order looks like, for those who got it wrong.
-const EXAMPLE: &str = r#"write {"order": {"do": "hold", "model": "credit"}, "reason": "..."}; orders are approve (action_id, evidence), deny and cancel (action_id), hold and release (model), freeze, resume, absolve (model, version)"#;
+const EXAMPLE: &str = r#"write {"order": {"do": "hold", "model": "credit"}, "reason": "..."}; orders are approve (action_id, evidence, and for a rollback to_version), deny and cancel (action_id), hold and release (model), freeze, resume, absolve (model, version)"#;
 
 /// Reads a request.
 fn read(body: &[u8]) -> Result<(Order, String), ApiError> {
@@ -107,7 +107,7 @@ fn read(body: &[u8]) -> Result<(Order, String), ApiError> {
     known_only(&asked, &order)?;
     let empty = |text: &str| text.trim().is_empty();
     match &order {
-        Order::Approve { action_id, evidence } => {
+        Order::Approve { action_id, evidence, .. } => {
             if empty(action_id) {
                 return Err(unreadable("action_id is empty"));
             }
@@ -176,9 +176,16 @@ fn contradicted(order: &Order, view: &View, now: i64) -> Result<(), ApiError> {
     if action.expires_at.is_some_and(|expires| expires <= now) {
         return conflict("expired", "the time in which the action could be approved is over".to_owned());
     }
-    if let Order::Approve { evidence, .. } = order
-        && action.evidence.as_ref() != Some(evidence)
+    let Order::Approve { evidence, to_version, .. } = order else { return Ok(()) };
+    if let Some(good) = &action.to_version
+        && to_version.as_ref().is_none_or(|looked_at| looked_at.as_str() != good)
     {
+        let message = format!(
+            "it would go back to version `{good}`; name that as to_version, so that no other is approved"
+        );
+        return conflict("version_changed", message);
+    }
+    if action.evidence.as_ref() != Some(evidence) {
         let message = "the evidence is not that of the action; look at it again before you approve it";
         return conflict("evidence_changed", message.to_owned());
     }

@@ -32,6 +32,7 @@ const RECENT_COMMANDS: usize = 200;
 enum Then {
     Call(Call),
     Show(Box<ActionView>),
+    Recall(Box<ActionView>),
     Told(CommandView),
 }
 
@@ -219,6 +220,7 @@ impl Acting {
                     self.executor.submit(call);
                 }
                 Then::Show(view) => self.show(*view),
+                Then::Recall(view) => self.keep(*view),
                 Then::Told(command) => self.show_command(command),
             }
         }
@@ -283,6 +285,7 @@ impl Acting {
                 Effect::Audit(entry) => self.entries.push(entry),
                 Effect::Call(call) => self.waiting.push_back(Then::Call(call)),
                 Effect::Changed(view) => self.waiting.push_back(Then::Show(Box::new(view))),
+                Effect::Recalled(view) => self.waiting.push_back(Then::Recall(Box::new(view))),
                 Effect::Ordered(command) => self.waiting.push_back(Then::Told(command)),
             }
         }
@@ -353,14 +356,19 @@ impl Acting {
         if let Some(outcome) = outcome {
             self.telemetry.action_outcome(view.key.model.as_str(), &view.action, outcome);
         }
+        self.keep(view);
+    }
+
+    /// Keeps it for the API. Of those that ended the oldest give way; one that goes on never does.
+    fn keep(&mut self, view: ActionView) {
         match self.views.iter_mut().find(|known| known.id == view.id) {
             Some(known) => *known = view,
-            None => {
-                self.views.push_back(view);
-                if self.views.len() > RECENT_ACTIONS {
-                    self.views.pop_front();
-                }
-            }
+            None => self.views.push_back(view),
+        }
+        if self.views.len() > RECENT_ACTIONS
+            && let Some(at) = self.views.iter().position(|view| !view.goes_on())
+        {
+            self.views.remove(at);
         }
     }
 }

@@ -14,6 +14,7 @@ use plimsoll::api::client::Options;
 use plimsoll::app::explaining;
 use plimsoll::app::people::asking::{Daemon, Told};
 use plimsoll::app::people::draw;
+use plimsoll::domain::Version;
 use plimsoll::safety::{ModelName, Order, Role};
 
 /// Variable that holds the token.
@@ -125,6 +126,9 @@ pub(super) struct ApproveArgs {
     /// Hash of the evidence that was looked at.
     #[arg(long, value_name = "HASH")]
     evidence: Option<String>,
+    /// Rollbacks: the version to go back to that was looked at.
+    #[arg(long, value_name = "VERSION", requires = "evidence")]
+    to_version: Option<String>,
     /// Asks nothing.
     #[arg(long, requires = "evidence")]
     yes: bool,
@@ -250,16 +254,16 @@ fn show(args: &ShowArgs, what: impl Fn(&Daemon, bool) -> anyhow::Result<String>)
 
 fn approve(args: ApproveArgs) -> anyhow::Result<ExitCode> {
     let daemon = connect(&args.order.daemon)?;
-    let evidence = match args.evidence {
-        Some(evidence) => evidence,
+    let (evidence, to_version) = match args.evidence {
+        Some(evidence) => (evidence, args.to_version.as_deref().map(Version::from)),
         None => {
             let evidence = daemon.evidence(&args.action)?;
             super::print(evidence.text.trim_end()).context("cannot write the evidence")?;
             confirm()?;
-            evidence.hash
+            (evidence.hash, evidence.to_version)
         }
     };
-    give(&daemon, &Order::Approve { action_id: args.action, evidence }, &args.order)
+    give(&daemon, &Order::Approve { action_id: args.action, evidence, to_version }, &args.order)
 }
 
 /// Asks whether it is meant.

@@ -28,6 +28,7 @@ use serde_json::Value;
 
 use super::view::{ActionView, CommandView, Stop};
 use crate::domain::{Decision, EventTime, ModelKey, Report, SourcePartition, Version};
+use crate::safety::ledger::model_of;
 use crate::safety::{
     self, ActionKind, Breaker, Command, Event, Ledger, ModelName, Reply, Spent, State, Step, Suppression,
 };
@@ -103,6 +104,8 @@ pub enum Effect {
     Call(Call),
     /// Show this.
     Changed(ActionView),
+    /// Show this; it was so before the process started, and is no news.
+    Recalled(ActionView),
     /// Show what became of a command.
     Ordered(CommandView),
 }
@@ -120,6 +123,12 @@ impl Incidents {
         self.0.remove(&(decision.policy.clone(), decision.key.clone()));
     }
 
+    /// A policy with an open incident of the version or of a segment of it.
+    fn of_version(&self, model: &ModelName, version: &Version) -> Option<&String> {
+        let of = |key: &ModelKey| model.covers(&model_of(key)) && key.version == *version;
+        self.0.iter().find(|(_, key)| of(key)).map(|(policy, _)| policy)
+    }
+
     fn is_open(&self, decision: &Decision) -> bool {
         self.0.contains(&(decision.policy.clone(), decision.key.clone()))
     }
@@ -135,13 +144,14 @@ pub struct Actor {
     incidents: Incidents,
     ledger: Ledger,
     spent: Spent,
+    /// By target.
     breakers: BTreeMap<String, Breaker>,
     frozen: Option<Stop>,
     held: BTreeMap<ModelName, Stop>,
     /// Event time that the inference log of each model has come to.
     reached: BTreeMap<ModelName, EventTime>,
-    /// Until when the log says that versions served.
-    noted: BTreeMap<(ModelName, Version), EventTime>,
+    /// The versions that took traffic when the log of their model was last looked at.
+    serving: BTreeSet<(ModelName, Version)>,
     /// Actions by id: those that have not ended, and those whose end still forbids another.
     tasks: BTreeMap<String, Task>,
     next_order: u64,
@@ -190,8 +200,20 @@ impl Actor {
     /// Begins, asks about or suppresses what is proposed, and forgets what no longer matters.
     fn advance(&mut self, now: i64, effects: &mut Vec<Effect>) {
         for id in self.in_order(|task| matches!(task.machine.state, State::AwaitingApproval { .. })) {
-            if let Some(reason) = self.barred(&self.tasks[&id], now) {
+            let task = &self.tasks[&id];
+            if let Some(reason) = self.barred(task, now) {
                 self.apply(&id, Event::Suppress(reason), now, effects);
+                continue;
+            }
+            // What is approved names the version to go back to, which may be another one by now.
+            let good = self.good_version(task).cloned();
+            if task.planned.kind == ActionKind::Rollback && task.to_version != good {
+                if good.is_none() {
+                    self.apply(&id, Event::Suppress(Suppression::NoKnownGoodVersion), now, effects);
+                } else if let Some(task) = self.tasks.get_mut(&id) {
+                    task.to_version = good;
+                    effects.push(Effect::Changed(task.view()));
+                }
             }
         }
         for id in self.in_order(|task| task.machine.state == State::Proposed) {
@@ -202,6 +224,9 @@ impl Actor {
                 Rule::Suppress(reason) => Event::Suppress(reason),
                 Rule::Begin => self.prepare(&id, now),
             };
+            if matches!(event, Event::Ask { .. }) {
+                self.name_version(&id);
+            }
             self.apply(&id, event, now, effects);
             let task = &self.tasks[&id];
             // Of an action that has to wait the world hears once, when it is proposed.
@@ -209,13 +234,32 @@ impl Actor {
                 effects.push(Effect::Changed(task.view()));
             }
         }
+        drop(self.forget());
+    }
+
+    /// Names the version that a rollback would go back to.
+    fn name_version(&mut self, id: &str) {
+        let Some(task) = self.tasks.get(id).filter(|task| task.planned.kind == ActionKind::Rollback) else {
+            return;
+        };
+        let good = self.good_version(task).cloned();
+        if let Some(task) = self.tasks.get_mut(id) {
+            task.to_version = good;
+        }
+    }
+
+    /// Takes what no longer matters off the list, oldest first.
+    fn forget(&mut self) -> Vec<Task> {
         let incidents = &self.incidents;
-        self.tasks.retain(|_, task| task.matters(incidents.is_open(&task.decision)));
+        let ended = self.tasks.extract_if(.., |_, task| !task.matters(incidents.is_open(&task.decision)));
+        let mut ended: Vec<Task> = ended.map(|(_, task)| task).collect();
+        ended.sort_by_key(|task| task.order);
+        ended
     }
 
     /// Makes the request of an action that may begin.
     fn prepare(&mut self, id: &str, now: i64) -> Event {
-        let good = self.tasks.get(id).and_then(|task| self.good_version(task)).cloned();
+        self.name_version(id);
         let Some(task) = self.tasks.get_mut(id) else { return Event::Begin };
         let Some(spec) = self.config.action(&task.planned.action) else {
             return Event::Suppress(Suppression::Stale);
@@ -223,9 +267,6 @@ impl Actor {
         task.target = Some(spec.target.clone());
         if !task.configure(&self.config) {
             return Event::Suppress(Suppression::Stale);
-        }
-        if spec.kind == ActionKind::Rollback {
-            task.to_version = good;
         }
         let request = payload::Request {
             action_id: id,

@@ -123,6 +123,15 @@ pub struct ActionView {
     pub expires_at: Option<i64>,
 }
 
+impl ActionView {
+    /// Whether it has not come to its end.
+    pub fn goes_on(&self) -> bool {
+        const ON: [&str; 7] =
+            ["proposed", "awaiting_approval", "preflight", "submitting", "finding", "running", "verifying"];
+        ON.contains(&self.state.as_str())
+    }
+}
+
 /// How often a check answered what, since the daemon started.
 pub type EvaluationCounts = BTreeMap<(ModelKey, String, Option<Verdict>), u64>;
 

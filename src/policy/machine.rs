@@ -135,9 +135,11 @@ impl PolicyMachine {
         while self.history.len() > spec.violate.n {
             self.history.pop_front();
         }
-        self.passes = if combined == Verdict::Pass { self.passes + 1 } else { 0 };
+        // A version is good by the word of every check, and one in shadow has none.
+        let passed = combined == Verdict::Pass && self.last.values().all(Option::is_some);
+        self.passes = if passed { self.passes + 1 } else { 0 };
         let fresh_rows = std::mem::take(&mut self.fresh_rows);
-        self.passing = (combined == Verdict::Pass).then(|| {
+        self.passing = passed.then(|| {
             let (since, rows) = self.passing.unwrap_or((step.at, 0));
             (since, rows.saturating_add(fresh_rows))
         });

@@ -21,6 +21,8 @@
 //! * After a lost reply the action is looked up where the target can be asked, and sent again only where
 //!   the second request is known to have no second effect (see [`Idempotency`]).
 //! * `Failed` says that the target did not do it. Where that is not certain the end is `NeedsHuman`.
+//! * A person's order to stop holds until the action has ended: what turns out to have been taken after
+//!   all is stopped then.
 //! * `Applied` says that the target has done it (or that a dry run was made); that the model is well
 //!   again is for the verification to say.
 
@@ -249,6 +251,8 @@ pub enum Halt {
     Stopped,
     /// The configuration does not allow it any more.
     Forbidden,
+    /// The version to go back to is known to be bad by now.
+    Condemned,
 }
 
 impl Halt {
@@ -257,6 +261,7 @@ impl Halt {
             Self::Withdrawn => "the incident has ended",
             Self::Stopped => "a person stopped all changes",
             Self::Forbidden => "the configuration no longer allows the same call",
+            Self::Condemned => "the version to go back to has left its bounds too",
         }
     }
 }
@@ -392,12 +397,15 @@ pub struct Action {
     pub state: State,
     /// Questions asked since the start of this process; the number of the newest.
     pub asked: u32,
+    /// That a person wants it stopped: who, and why. It holds however long it takes to find out whether
+    /// there is something to stop.
+    pub cancelled: Option<String>,
 }
 
 impl Action {
     /// An action that a policy wants.
     pub const fn proposed(terms: Terms) -> Self {
-        Self { terms, state: State::Proposed, asked: 0 }
+        Self { terms, state: State::Proposed, asked: 0, cancelled: None }
     }
 
     /// When time alone will change the action: milliseconds since the epoch.

@@ -42,9 +42,12 @@ impl Breaker {
         self.until = Some(at.saturating_add(spec.open_for));
     }
 
-    /// An action was carried out.
-    pub fn succeeded(&mut self) {
-        *self = Self::default();
+    /// An action was carried out, which ended at wall time `at`. It closes a breaker whose time is over; one
+    /// that opened while the action was under way stays open, for what opened it is not undone.
+    pub fn succeeded(&mut self, at: i64) {
+        if self.until.is_none_or(|until| at >= until) {
+            *self = Self::default();
+        }
     }
 
     /// Whether actions are kept from the target at wall time `now`. `busy` says whether one is under way
@@ -84,7 +87,7 @@ mod tests {
         let mut breaker = Breaker::default();
         breaker.failed(SPEC, 0);
         assert!(!breaker.holds(1, false));
-        breaker.succeeded();
+        breaker.succeeded(2);
         breaker.failed(SPEC, 10);
         breaker.failed(SPEC, 20);
         assert!(breaker.holds(119, false));
@@ -93,8 +96,10 @@ mod tests {
         assert!(breaker.holds(120, true), "while it does, no other");
         breaker.failed(SPEC, 130);
         assert!(breaker.holds(229, false), "it failed again");
-        breaker.succeeded();
-        assert!(!breaker.holds(131, true));
+        breaker.succeeded(131);
+        assert!(breaker.holds(132, false), "what was under way meanwhile does not close it");
+        breaker.succeeded(230);
+        assert!(!breaker.holds(231, true));
     }
 
     #[test]

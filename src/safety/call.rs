@@ -111,8 +111,8 @@ pub enum Reply {
     },
 }
 
-/// What a target makes of a request that reaches it twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What a target makes of a request that reaches it twice, from the one that minds least on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Idempotency {
     /// Nothing happens however often it is asked (a dry run).

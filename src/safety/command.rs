@@ -49,6 +49,13 @@ pub struct ModelName {
     pub model: ModelId,
 }
 
+impl ModelName {
+    /// Whether a hold of this is one of `model`: without a tenant it is one of all tenants.
+    pub fn covers(&self, model: &Self) -> bool {
+        self.model == model.model && (self.tenant.is_none() || self.tenant == model.tenant)
+    }
+}
+
 /// What is ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -59,6 +66,9 @@ pub enum Order {
         action_id: String,
         /// Hash of the evidence that was looked at, `sha256:` and 64 hexadecimal digits.
         evidence: String,
+        /// Rollbacks: the version to go back to that was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to_version: Option<Version>,
     },
     /// Do not do the action.
     Deny {
@@ -70,7 +80,7 @@ pub enum Order {
         /// Its id.
         action_id: String,
     },
-    /// Change nothing about the model until it is released.
+    /// Change nothing about the model until it is released; one that names no tenant is of all of them.
     Hold(ModelName),
     /// The hold of the model is over.
     Release(ModelName),

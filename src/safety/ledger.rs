@@ -20,6 +20,9 @@ pub struct Standing {
     pub first_seen: Option<EventTime>,
     /// Event time at which it was last seen to take traffic.
     pub last_seen: Option<EventTime>,
+    /// The same as far as the audit log says it. Which version is gone back to follows from this one, so
+    /// that a restart cannot change it.
+    pub noted: Option<EventTime>,
 }
 
 impl Standing {
@@ -32,7 +35,7 @@ impl Standing {
 
     /// When it was last known to serve well.
     fn newest(&self) -> Option<EventTime> {
-        self.qualified.values().copied().max().max(self.last_seen)
+        self.qualified.values().copied().max().max(self.noted)
     }
 }
 
@@ -61,18 +64,38 @@ impl Ledger {
         }
     }
 
-    /// A policy wants to leave the version, because of all its traffic or one segment.
-    pub fn condemn(&mut self, key: &ModelKey, reason: &str) {
+    /// `policy` wants to leave the version, because of all its traffic or one segment.
+    pub fn condemn(&mut self, key: &ModelKey, policy: &str, reason: &str) {
         let standing = self.standing(key);
         standing.condemned.get_or_insert_with(|| reason.to_owned());
-        // Whatever was good about it was so before; if it is ever absolved it has to show it again.
-        standing.qualified.clear();
+        // Whatever was good about it was so before; if it is ever absolved it has to show it again. The
+        // others have said their word once, and do not say it again while it holds.
+        if key.segment == Segment::All {
+            standing.qualified.remove(policy);
+        }
     }
 
     /// A person says that it may be gone back to again, once it qualifies. Says whether it was condemned.
     pub fn absolve(&mut self, model: &ModelName, version: &Version) -> bool {
         let standing = self.models.get_mut(model).and_then(|versions| versions.get_mut(version));
         standing.is_some_and(|standing| standing.condemned.take().is_some())
+    }
+
+    /// The audit log says that the version took traffic until `at`, from `from` on.
+    pub fn note(&mut self, model: &ModelName, version: &Version, from: EventTime, at: EventTime) {
+        self.seen(model, version, from, at);
+        let standing = self.models.entry(model.clone()).or_default().entry(version.clone()).or_default();
+        standing.noted = standing.noted.max(Some(at));
+    }
+
+    /// Event time until which the audit log says that the version took traffic.
+    pub fn noted_until(&self, model: &ModelName, version: &Version) -> Option<EventTime> {
+        self.models.get(model)?.get(version)?.noted
+    }
+
+    /// Whether anything is known of the model.
+    pub fn knows(&self, model: &ModelName) -> bool {
+        self.models.contains_key(model)
     }
 
     /// The version took traffic until `at`, from `from` on.
@@ -141,11 +164,13 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.qualify(&key(None, "v1"), "fair", at(10));
         ledger.qualify(&key(None, "v2"), "fair", at(20));
-        ledger.condemn(&key(None, "v3"), "drift");
+        ledger.condemn(&key(None, "v3"), "fair", "drift");
         assert_eq!(ledger.last_known_good(&key(None, "v4"), &fair()), Some(&"v2".into()));
         ledger.qualify(&key(None, "v1"), "fair", at(30));
         assert_eq!(ledger.last_known_good(&key(None, "v4"), &fair()), Some(&"v1".into()));
         ledger.seen(&model_of(&key(None, "v2")), &"v2".into(), at(5), at(40));
+        assert_eq!(ledger.last_known_good(&key(None, "v4"), &fair()), Some(&"v1".into()), "not in the log");
+        ledger.note(&model_of(&key(None, "v2")), &"v2".into(), at(5), at(40));
         assert_eq!(ledger.last_known_good(&key(None, "v4"), &fair()), Some(&"v2".into()));
     }
 
@@ -156,7 +181,7 @@ mod tests {
         ledger.qualify(&key(None, "v2"), "fair", at(20));
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), None);
         ledger.qualify(&key(None, "v1"), "fair", at(10));
-        ledger.condemn(&key(None, "v1"), "fair");
+        ledger.condemn(&key(None, "v1"), "fair", "drift");
         ledger.qualify(&key(None, "v1"), "fair", at(30));
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), None);
         ledger.seen(&model_of(&key(None, "v0")), &"v0".into(), at(1), at(99));
@@ -167,12 +192,25 @@ mod tests {
     fn an_absolved_version_has_to_qualify_again() {
         let mut ledger = Ledger::default();
         ledger.qualify(&key(None, "v1"), "fair", at(10));
-        ledger.condemn(&key(None, "v1"), "fair");
+        ledger.condemn(&key(None, "v1"), "fair", "drift");
         assert!(ledger.absolve(&model_of(&key(None, "v1")), &"v1".into()));
         assert!(!ledger.absolve(&model_of(&key(None, "v1")), &"v1".into()), "once");
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), None);
         ledger.qualify(&key(None, "v1"), "fair", at(50));
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), Some(&"v1".into()));
+    }
+
+    #[test]
+    fn what_other_policies_said_of_a_condemned_version_holds_once_it_is_absolved() {
+        let mut ledger = Ledger::default();
+        let both = BTreeSet::from(["fair".to_owned(), "sound".to_owned()]);
+        ledger.qualify(&key(None, "v1"), "fair", at(10));
+        ledger.qualify(&key(None, "v1"), "sound", at(10));
+        ledger.condemn(&key(None, "v1"), "fair", "drift");
+        ledger.qualify(&key(None, "v1"), "fair", at(30));
+        assert_eq!(ledger.last_known_good(&key(None, "v2"), &both), None);
+        assert!(ledger.absolve(&model_of(&key(None, "v1")), &"v1".into()));
+        assert_eq!(ledger.last_known_good(&key(None, "v2"), &both), Some(&"v1".into()));
     }
 
     #[test]
@@ -195,7 +233,7 @@ mod tests {
         ledger.qualify(&ModelKey { segment: web.clone(), ..key(None, "v1") }, "fair", at(10));
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), None);
         ledger.qualify(&key(None, "v1"), "fair", at(10));
-        ledger.condemn(&ModelKey { segment: web, ..key(None, "v1") }, "fair");
+        ledger.condemn(&ModelKey { segment: web, ..key(None, "v1") }, "fair", "drift");
         assert_eq!(ledger.last_known_good(&key(None, "v2"), &fair()), None);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::Suppression;
 use super::command::ModelName;
 use super::kind::ActionKind;
+use crate::domain::ModelId;
 
 /// So many within a span of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Spent {
     /// Wall times of intents that change a model, oldest first.
     done: VecDeque<(i64, ModelName, ActionKind)>,
     /// When each model last wanted a change.
-    wanted: BTreeMap<ModelName, i64>,
+    wanted: BTreeMap<ModelId, i64>,
 }
 
 impl Spent {
@@ -117,10 +118,10 @@ impl Spent {
     }
 
     /// Takes note that `model` wants a change, and says how many models do where that is too many of
-    /// `watched`.
+    /// `watched`. A model counts once however many tenants it has, as among those that are watched.
     pub fn want(&mut self, limits: &Limits, model: &ModelName, at: i64, watched: usize) -> Option<usize> {
         let alarm = limits.alarm;
-        let newest = self.wanted.entry(model.clone()).or_insert(at);
+        let newest = self.wanted.entry(model.model.clone()).or_insert(at);
         *newest = at.max(*newest);
         let oldest = at.saturating_sub(alarm.within);
         self.wanted.retain(|_, at| *at > oldest);
@@ -187,6 +188,8 @@ mod tests {
         assert_eq!(spent.want(&limits, &model("b"), 2, 6), None);
         assert_eq!(spent.clone().want(&limits, &model("c"), 3, 7), None, "less than half of them");
         assert_eq!(spent.clone().want(&limits, &model("c"), 103, 6), None, "long after");
+        let tenant = ModelName { tenant: Some("north".into()), ..model("a") };
+        assert_eq!(spent.want(&limits, &tenant, 3, 6), None, "the same model of somebody else");
         assert_eq!(spent.want(&limits, &model("c"), 3, 6), Some(3));
     }
 }

@@ -43,7 +43,7 @@ async fn an_order_is_handed_on_with_its_author_and_answered_once_it_is_durable()
         who: "carol".into(),
         role: Role::Approver,
         reason: "seen".into(),
-        order: Order::Approve { action_id: "a1".into(), evidence: hash('1') },
+        order: Order::Approve { action_id: "a1".into(), evidence: hash('1'), to_version: None },
     };
     assert_eq!(world.delivered(), [expected]);
 

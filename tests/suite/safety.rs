@@ -42,7 +42,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             Happening::Decide { kind, policy, model, version, at }
         });
     let roles = prop_oneof![1 => Just(Role::Viewer), 1 => Just(Role::Operator), 4 => Just(Role::Approver)];
-    let ordered = (roles, 0..8_u8, 0..MODELS, 0..4_usize, prop::bool::weighted(0.8)).prop_map(
+    let ordered = (roles, 0..9_u8, 0..MODELS, 0..4_usize, prop::bool::weighted(0.8)).prop_map(
         |(role, order, model, action, honest)| Happening::Order { role, order, model, action, honest },
     );
     let reported = (0..MODELS, 0..4_u8, 0..400_u64, 0..400_u64, 0..9_u8).prop_map(
@@ -105,7 +105,12 @@ fn in_mode_approve_nothing_is_called_until_an_approver_has_named_the_evidence() 
     let waiting = world.waiting();
     assert!(!waiting.is_empty());
     let (id, evidence) = waiting[0].clone();
-    let approve = |evidence: &str| Order::Approve { action_id: id.clone(), evidence: evidence.to_owned() };
+    let to_version = world.shown_version(&id);
+    let approve = |evidence: &str| Order::Approve {
+        action_id: id.clone(),
+        evidence: evidence.to_owned(),
+        to_version: to_version.clone(),
+    };
     for (role, order, why) in [
         (Role::Operator, approve(&evidence), "the role operator may not do this; it takes approver"),
         (Role::Approver, approve("sha256:other"), "the evidence is another one than was looked at"),

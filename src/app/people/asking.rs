@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::api::client::{Client, Error, Options};
+use crate::domain::Version;
 use crate::safety::Order;
 
 /// How often it is asked what became of an order.
@@ -56,6 +57,8 @@ pub enum Told {
 pub struct Evidence {
     /// Hash of the sealed evidence.
     pub hash: String,
+    /// The version to go back to, of a rollback.
+    pub to_version: Option<Version>,
     /// The action and the findings that led to it, in words.
     pub text: String,
 }
@@ -143,7 +146,8 @@ impl Daemon {
         let decisions = self.get("/api/v1/decisions", &[("limit", MOST)])?;
         let decision = decisions["decisions"].as_array().into_iter().flatten();
         let decision = decision.into_iter().find(|decision| decision["id"] == action["decision"]);
-        Ok(Evidence { hash: hash.to_owned(), text: text::evidence(action, decision) })
+        let to_version = action["to_version"].as_str().map(Version::from);
+        Ok(Evidence { hash: hash.to_owned(), to_version, text: text::evidence(action, decision) })
     }
 
     /// Gives `order`, and waits at most `wait` for what becomes of it.

@@ -83,7 +83,9 @@ fn actor_config(
     actions: Vec<ActionSpec>,
     started: BTreeMap<String, String>,
 ) -> actor::Config {
-    let watched: BTreeSet<&str> = config.policies.iter().map(|policy| policy.model.as_str()).collect();
+    // Those of policies that change nothing want no change either, however sick their data is.
+    let changing = config.policies.iter().filter(|policy| matches!(policy.mode, Mode::Approve | Mode::Auto));
+    let watched: BTreeSet<&str> = changing.map(|policy| policy.model.as_str()).collect();
     let terms = config.policies.iter().map(|policy| (policy.name.clone(), terms(policy, config, &actions)));
     actor::Config {
         policies: terms.collect(),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::entry::{Body, Entry, Planned, canonical, to_value};
 use super::task::{Task, millis};
 use super::{Actor, Effect, payload};
-use crate::domain::{Decision, DecisionKind, SourcePartition};
+use crate::domain::{Decision, DecisionKind, ModelKey, SourcePartition};
 use crate::engine::view::Stop;
 use crate::safety::ledger::model_of;
 use crate::safety::{self, ActionKind, Event, Halt, PolicyMode, Suppression};
@@ -46,9 +46,11 @@ impl Actor {
             hash
         });
         self.learn(&decision, &actions);
+        self.leave_condemned(&decision.key, now, effects);
         if matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn) {
+            // That a person is needed stays true; all else that was not said yet is not so any more.
             let ends = |task: &Task| {
-                task.changes_model()
+                task.escalation.is_none()
                     && task.decision.policy == decision.policy
                     && task.decision.key == decision.key
             };
@@ -143,10 +145,22 @@ impl Actor {
                 self.incidents.open(decision);
                 if actions.iter().any(|planned| planned.kind == ActionKind::Rollback) {
                     let why = format!("policy {} at {}", decision.policy, decision.at);
-                    self.ledger.condemn(&decision.key, &why);
+                    self.ledger.condemn(&decision.key, &decision.policy, &why);
                 }
             }
             DecisionKind::Cleared | DecisionKind::Withdrawn => self.incidents.close(decision),
+        }
+    }
+
+    /// Sends nothing more that goes back to the version of `key` where that is known to be bad.
+    fn leave_condemned(&mut self, key: &ModelKey, now: i64, effects: &mut Vec<Effect>) {
+        let (model, version) = (model_of(key), &key.version);
+        if !self.ledger.is_condemned(&model, version) {
+            return;
+        }
+        let goes_there = |task: &Task| task.sent_to() == Some(version) && task.model() == model;
+        for id in self.in_order(goes_there) {
+            self.apply(&id, Event::Halt(Halt::Condemned), now, effects);
         }
     }
 

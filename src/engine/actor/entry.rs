@@ -137,6 +137,17 @@ impl Ended {
         })
     }
 
+    /// Questions asked since the start of the process that saw the end; 0 of ends that no target knows of.
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::Suppressed { .. } | Self::Denied { .. } | Self::Expired => 0,
+            Self::Applied { attempts, .. }
+            | Self::Failed { attempts, .. }
+            | Self::Cancelled { attempts, .. }
+            | Self::NeedsHuman { attempts, .. } => *attempts,
+        }
+    }
+
     /// The state that it was.
     pub fn into_state(self) -> State {
         match self {

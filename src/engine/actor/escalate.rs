@@ -120,12 +120,13 @@ impl Actor {
     /// What the end of an action says of its target: whether it works, or is better left alone.
     pub(super) fn judge_target(&mut self, id: &str, was_active: bool, now: i64) {
         let Some(task) = self.tasks.get(id) else { return };
+        let Some(target) = self.target_of(task).cloned() else { return };
         let spec = self.config.breaker;
-        let breaker = self.breakers.entry(task.planned.action.clone()).or_default();
+        let breaker = self.breakers.entry(target).or_default();
         match &task.machine.state {
             State::Failed { .. } | State::NeedsHuman { .. } if was_active => breaker.failed(spec, now),
             State::Verified { result: Verified::NotRecovered, .. } => breaker.open(spec, now),
-            State::Applied { .. } | State::Verifying { .. } => breaker.succeeded(),
+            State::Applied { .. } | State::Verifying { .. } => breaker.succeeded(now),
             _ => {}
         }
     }

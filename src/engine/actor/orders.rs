@@ -4,14 +4,14 @@ use super::entry::Body;
 use super::task::{Task, millis};
 use super::{Actor, Effect};
 use crate::engine::view::{CommandOutcome, CommandView, Stop};
-use crate::safety::{Command, Event, ModelName, Order, State, Suppression};
+use crate::safety::{ActionKind, Command, Event, ModelName, Order, State, Suppression};
 
 impl Actor {
     pub(super) fn ordered(&mut self, command: &Command, now: i64, effects: &mut Vec<Effect>) {
         if self.seen.contains(&command.id) {
             return;
         }
-        let refused = self.refuses(command);
+        let refused = self.refuses(command, now);
         let deadline = self.approved_until(command, now).filter(|_| refused.is_none());
         let body = Body::Command {
             command: command.clone(),
@@ -34,7 +34,7 @@ impl Actor {
         if refused.is_some() {
             return;
         }
-        let says = format!("{}: {}", command.who, command.reason);
+        let says = says(command);
         match &command.order {
             Order::Approve { action_id, .. } => {
                 if let Some(deadline) = deadline {
@@ -46,7 +46,7 @@ impl Actor {
                 self.apply(action_id, Event::Cancel { detail: says }, now, effects)
             }
             Order::Hold(model) => {
-                self.stop_where(|task| task.model() == *model, Suppression::Held, now, effects);
+                self.stop_where(|task| model.covers(&task.model()), Suppression::Held, now, effects);
             }
             Order::Freeze => self.stop_where(|_| true, Suppression::Frozen, now, effects),
             Order::Release(_) | Order::Resume | Order::Absolve { .. } => {}
@@ -69,13 +69,17 @@ impl Actor {
             Order::Hold(model) => drop(self.held.insert(model.clone(), stop())),
             Order::Release(model) => drop(self.held.remove(model)),
             Order::Absolve { model, version } => drop(self.ledger.absolve(model, version)),
-            Order::Approve { action_id, .. } => {
+            Order::Approve { action_id, to_version, .. } => {
                 if let (Some(task), Some(deadline)) = (self.tasks.get_mut(action_id), deadline) {
-                    task.approved = true;
+                    task.approved = Some(to_version.clone());
                     task.machine.terms.deadline = deadline;
                 }
             }
-            Order::Deny { .. } | Order::Cancel { .. } => {}
+            Order::Deny { action_id } | Order::Cancel { action_id } => {
+                if let Some(task) = self.tasks.get_mut(action_id) {
+                    task.stopped = Some(says(command));
+                }
+            }
         }
     }
 
@@ -87,7 +91,7 @@ impl Actor {
     }
 
     /// Why a command is not carried out.
-    fn refuses(&self, command: &Command) -> Option<String> {
+    fn refuses(&self, command: &Command, now: i64) -> Option<String> {
         let needs = command.order.needs();
         if command.role < needs {
             return Some(format!("the role {} may not do this; it takes {needs}", command.role));
@@ -96,7 +100,8 @@ impl Actor {
             return Some("a command needs a reason".to_owned());
         }
         let stopped = |model: &ModelName| {
-            let held = self.held.get(model).map(|stop| format!("the model is held by {}", stop.who));
+            let held = self.held.iter().find(|(held, _)| held.covers(model));
+            let held = held.map(|(_, stop)| format!("the model is held by {}", stop.who));
             let frozen = self.frozen.as_ref().map(|stop| format!("everything was frozen by {}", stop.who));
             held.or(frozen)
         };
@@ -104,15 +109,29 @@ impl Actor {
             self.tasks.get(id).ok_or_else(|| format!("there is no action {id} that has not ended"))
         };
         let said = match &command.order {
-            Order::Approve { action_id, evidence } => task(action_id).and_then(|task| {
-                if !matches!(task.machine.state, State::AwaitingApproval { .. }) {
-                    return Err(format!(
-                        "the action does not wait for approval: it is {}",
-                        task.machine.state.name()
-                    ));
+            Order::Approve { action_id, evidence, to_version } => task(action_id).and_then(|task| {
+                match task.machine.state {
+                    State::AwaitingApproval { until } if now < until => {}
+                    State::AwaitingApproval { .. } => {
+                        return Err("the time to approve it is over".to_owned());
+                    }
+                    _ => {
+                        return Err(format!(
+                            "the action does not wait for approval: it is {}",
+                            task.machine.state.name()
+                        ));
+                    }
                 }
                 if task.evidence.as_ref() != Some(evidence) {
                     return Err("the evidence is another one than was looked at".to_owned());
+                }
+                match &task.to_version {
+                    Some(good)
+                        if task.planned.kind == ActionKind::Rollback && to_version.as_ref() != Some(good) =>
+                    {
+                        return Err(format!("it would go back to version {good}, which was not looked at"));
+                    }
+                    _ => {}
                 }
                 stopped(&task.model()).map_or(Ok(()), Err)
             }),
@@ -138,9 +157,39 @@ impl Actor {
             Order::Absolve { model, version } => match self.ledger.is_condemned(model, version) {
                 true => Ok(()),
                 false => Err("the version is not condemned".to_owned()),
+            }
+            .and_then(|()| match self.incidents.of_version(model, version) {
+                Some(policy) => Err(format!("its incident of policy {policy} is still open")),
+                None => Ok(()),
+            }),
+            Order::Hold(model) => match self.is_known(model) {
+                true => Ok(()),
+                false => Err(match model.tenant {
+                    None => "no policy watches a model of this name".to_owned(),
+                    Some(_) => "this tenant's model has not been seen; without the tenant a hold is of all \
+                                tenants"
+                        .to_owned(),
+                }),
             },
-            Order::Hold(_) | Order::Freeze => Ok(()),
+            Order::Freeze => Ok(()),
         };
         said.err()
     }
+
+    /// Whether there is such a model: configured, or seen in the log.
+    fn is_known(&self, model: &ModelName) -> bool {
+        let mine = |seen: &ModelName| model.covers(seen);
+        let configured = || {
+            self.config.policies.values().any(|terms| model.tenant.is_none() && terms.model == model.model)
+        };
+        configured()
+            || self.reached.keys().any(mine)
+            || self.ledger.knows(model)
+            || self.tasks.values().any(|task| mine(&task.model()))
+    }
+}
+
+/// Who ordered it, and why.
+fn says(command: &Command) -> String {
+    format!("{}: {}", command.who, command.reason)
 }

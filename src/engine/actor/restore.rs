@@ -4,16 +4,19 @@
 //! intent proves that there was no call. Holds, freezes, budgets, breakers and the standing of versions
 //! follow from the same entries, so that a restart makes nothing possible that was not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::entry::{Body, Entry, Error};
 use super::task::Task;
 use super::{Actor, Config, Effect, Incidents};
 use crate::domain::Decision;
 use crate::engine::view::Stop;
-use crate::safety::{Event, Ledger, Order, Phase, Spent, State};
+use crate::safety::{Event, Ledger, Order, Phase, PolicyMode, Spent, State};
 
 use super::decide::PLIMSOLL;
+
+/// Most of the actions that ended long ago that are shown after a restart.
+const RECALLED: usize = 500;
 
 /// What follows from the last decision and may not have reached the log with it. A log in a file can be
 /// cut between any two lines.
@@ -50,33 +53,45 @@ impl Actor {
             frozen: None,
             held: BTreeMap::new(),
             reached: BTreeMap::new(),
-            noted: BTreeMap::new(),
+            serving: BTreeSet::new(),
             tasks: BTreeMap::new(),
             next_order: 0,
         };
         let mut torn = Torn::default();
+        let mut ended = VecDeque::new();
         for entry in entries {
             entry.follows(actor.next_seq)?;
             actor.next_seq += 1;
+            // What no longer mattered when the next input came was off the list by then.
+            if matches!(entry.body, Body::Started { .. } | Body::Decision { .. } | Body::Command { .. }) {
+                ended.extend(actor.forget().iter().map(Task::view));
+                ended.drain(..ended.len().saturating_sub(RECALLED));
+            }
             actor.recall(entry, &mut torn)?;
         }
-        let mut effects = Vec::new();
+        let mut effects: Vec<Effect> = ended.into_iter().map(Effect::Recalled).collect();
         let about = actor.config.started.clone();
         actor.audit(Body::Started { about }, now, &mut effects);
         actor.mend(torn, now, &mut effects);
         for id in actor.in_order(|_| true) {
-            let same_target = actor.tasks.get_mut(&id).is_some_and(|task| task.configure(&actor.config));
-            let task = &actor.tasks[&id];
-            if task.is_active() {
-                let allowed = same_target && actor.still_allowed(task);
+            let Some(task) = actor.tasks.get_mut(&id) else { continue };
+            let (logged, begun) = (task.machine.terms.idempotency, task.is_active());
+            let same_target = task.configure(&actor.config);
+            if begun {
+                // A repetition is only as harmless as it was thought to be when it was begun.
+                task.machine.terms.idempotency = logged.max(task.machine.terms.idempotency);
+            }
+            effects.push(Effect::Recalled(task.view()));
+            let stopped = task.stopped.take();
+            task.machine.cancelled.clone_from(&stopped);
+            if begun {
+                let allowed = same_target && stopped.is_none() && actor.still_allowed(&actor.tasks[&id]);
                 actor.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
-            } else if task.machine.state != State::Proposed {
-                effects.push(Effect::Changed(task.view()));
+            } else if let Some(detail) = stopped {
+                actor.apply(&id, Event::Deny { detail }, now, &mut effects);
             }
         }
         actor.advance(now, &mut effects);
-        let waiting = actor.tasks.values().filter(|task| task.machine.state == State::Proposed);
-        effects.extend(waiting.map(|task| Effect::Changed(task.view())));
         Ok((actor, effects))
     }
 
@@ -162,7 +177,8 @@ impl Actor {
                     _ => None,
                 };
                 let task = self.known(seq, action_id.clone())?;
-                let was_active = task.is_active();
+                // Of a question before the intent the log says only how many there were.
+                let was_active = task.is_active() || outcome.attempts() > 0;
                 task.machine.state = outcome.into_state();
                 task.changed_at = time;
                 if let Some(since) = since {
@@ -181,8 +197,7 @@ impl Actor {
                 self.plan_escalation(&action_id, &reason, &detail, actions, time);
             }
             Body::Served { model, version, from, until } => {
-                self.ledger.seen(&model, &version, from, until);
-                self.noted.insert((model, version), until);
+                self.ledger.note(&model, &version, from, until);
             }
         }
         Ok(())
@@ -198,11 +213,17 @@ impl Actor {
     /// Whether the same call would be made today.
     fn still_allowed(&self, task: &Task) -> bool {
         let kind = task.planned.kind;
-        self.config.mode(&task.decision.policy).permits(kind)
+        let mode = self.config.mode(&task.decision.policy);
+        mode.permits(kind)
             && self.config.action(&task.planned.action).is_some_and(|spec| spec.kind == kind)
             && (!kind.changes_model()
                 || self.incidents.is_open(&task.decision)
                     && self.frozen.is_none()
-                    && !self.held.contains_key(&task.model()))
+                    && !self.is_held(&task.model())
+                    && (mode != PolicyMode::Approve || self.is_approved(task))
+                    && !task
+                        .to_version
+                        .as_ref()
+                        .is_some_and(|to| self.ledger.is_condemned(&task.model(), to)))
     }
 }

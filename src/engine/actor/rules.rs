@@ -4,7 +4,7 @@
 
 use super::Actor;
 use super::task::{Task, millis};
-use crate::safety::{ActionKind, PolicyMode, State, Suppression};
+use crate::safety::{ActionKind, ModelName, PolicyMode, State, Suppression};
 
 /// What the rules say.
 pub(super) enum Rule {
@@ -26,7 +26,15 @@ impl Actor {
         }
         let kind = task.planned.kind;
         if !kind.changes_model() {
-            return Rule::Begin;
+            // Nobody is to hear that it is over before hearing that it began.
+            let told = |other: &Task| {
+                other.planned.action == task.planned.action
+                    && other.decision.policy == task.decision.policy
+                    && other.decision.key == task.decision.key
+                    && other.order < task.order
+                    && other.is_active()
+            };
+            return if self.tasks.values().any(told) { Rule::Wait } else { Rule::Begin };
         }
         // Two versions may each have to be left, but a model is retrained once.
         let replaces = |other: &Task| {
@@ -46,10 +54,12 @@ impl Actor {
         if self.others(task).any(Task::is_active) {
             return Rule::Wait;
         }
-        let breaker = self.breakers.get(&task.planned.action);
-        let busy = self.tasks.values().any(|other| {
-            other.order != task.order && other.planned.action == task.planned.action && other.is_active()
-        });
+        let target = self.target_of(task);
+        let breaker = target.and_then(|target| self.breakers.get(target));
+        let busy = self
+            .tasks
+            .values()
+            .any(|other| other.order != task.order && other.is_active() && self.target_of(other) == target);
         if breaker.is_some_and(|breaker| breaker.holds(now, busy)) {
             return Rule::Suppress(Suppression::Breaker);
         }
@@ -60,7 +70,7 @@ impl Actor {
             return Rule::Wait;
         }
         let terms = self.config.terms(&task.decision.policy);
-        if terms.mode == PolicyMode::Approve && !task.approved {
+        if terms.mode == PolicyMode::Approve && !self.is_approved(task) {
             let asked = task.asked_at(&self.config);
             return Rule::Ask(asked.saturating_add(millis(terms.approval_within)));
         }
@@ -75,7 +85,7 @@ impl Actor {
             let recommended = mode == PolicyMode::Recommend;
             return Some(if recommended { Suppression::Recommend } else { Suppression::Observe });
         }
-        let asks = mode == PolicyMode::Approve && kind.changes_model() && !task.approved;
+        let asks = mode == PolicyMode::Approve && kind.changes_model() && !self.is_approved(task);
         if !asks && now >= task.machine.terms.deadline
             || self.config.action(&task.planned.action).is_none_or(|spec| spec.kind != kind)
             || kind.changes_model() && !self.incidents.is_open(&task.decision)
@@ -91,7 +101,29 @@ impl Actor {
         if self.frozen.is_some() {
             return Some(Suppression::Frozen);
         }
-        self.held.contains_key(&task.model()).then_some(Suppression::Held)
+        self.is_held(&task.model()).then_some(Suppression::Held)
+    }
+
+    /// Whether a person has approved what would be done now: an approval is of one version to go back to.
+    pub(super) fn is_approved(&self, task: &Task) -> bool {
+        match &task.approved {
+            Some(to_version) if task.planned.kind == ActionKind::Rollback => {
+                to_version.as_ref() == task.sent_to().or_else(|| self.good_version(task))
+            }
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    /// Whether a person holds the model.
+    pub(super) fn is_held(&self, model: &ModelName) -> bool {
+        self.held.keys().any(|held| held.covers(model))
+    }
+
+    /// Where the calls of an action go.
+    pub(super) fn target_of<'a>(&'a self, task: &'a Task) -> Option<&'a String> {
+        let configured = || self.config.action(&task.planned.action).map(|spec| &spec.target);
+        task.target.as_ref().or_else(configured)
     }
 
     /// The other actions that change the same model.

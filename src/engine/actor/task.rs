@@ -27,8 +27,10 @@ pub(super) struct Task {
     pub(super) escalation: Option<Arc<Escalation>>,
     /// Hash of the sealed evidence.
     pub(super) evidence: Option<String>,
-    /// Whether a person has approved it.
-    pub(super) approved: bool,
+    /// That a person has approved it; for a rollback to this version.
+    pub(super) approved: Option<Option<Version>>,
+    /// That a person wants it stopped or not begun: who, and why. Only between the order and its end.
+    pub(super) stopped: Option<String>,
     /// Where its call goes, once it was prepared.
     pub(super) target: Option<String>,
     pub(super) to_version: Option<Version>,
@@ -73,7 +75,8 @@ impl Task {
             omitted,
             escalation: None,
             evidence: None,
-            approved: false,
+            approved: None,
+            stopped: None,
             target: None,
             to_version: None,
             payload: Value::Null,
@@ -108,6 +111,11 @@ impl Task {
 
     pub(super) fn changes_model(&self) -> bool {
         self.planned.kind.changes_model()
+    }
+
+    /// The version to go back to that its request names, once it was prepared.
+    pub(super) fn sent_to(&self) -> Option<&Version> {
+        self.to_version.as_ref().filter(|_| self.is_active())
     }
 
     pub(super) fn is_active(&self) -> bool {

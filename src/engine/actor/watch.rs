@@ -3,7 +3,7 @@
 use super::entry::Body;
 use super::task::Task;
 use super::{Actor, Effect};
-use crate::domain::{EventTime, Report};
+use crate::domain::{EventTime, Report, Version};
 use crate::engine::view::{BreakerView, HoldView, SafetyView, VersionView};
 use crate::safety::{Event, ModelName, State, Verification, Verified};
 
@@ -19,28 +19,41 @@ impl Actor {
         let model = ModelName { tenant: report.tenant.clone(), model: report.model.clone() };
         let reached = self.reached.entry(model.clone()).or_insert(report.until);
         *reached = report.until.max(*reached);
-        for (version, rows) in &report.rows {
-            let place = (model.clone(), version.clone());
-            let known = self.noted.get(&place).copied();
-            if *rows > 0 {
-                self.ledger.seen(&model, version, report.from, report.until);
-            }
-            let seen = self.ledger.seen_until(&model, version);
-            // A version is written down when it appears, and when it falls silent.
-            let fresh = *rows > 0 && known.is_none();
-            let silent = *rows == 0 && seen.is_some() && known < seen;
-            if let (Some(until), true) = (seen, fresh || silent) {
-                self.noted.insert(place, until);
-                let from = if fresh { report.from } else { known.unwrap_or(report.from) };
-                let (model, version) = (model.clone(), version.clone());
-                self.audit(Body::Served { model, version, from, until }, now, effects);
-            }
-        }
+        self.note_serving(&model, report, now, effects);
         for id in self.in_order(|task| matches!(task.machine.state, State::Verifying { .. })) {
             let watch = self.tasks.get_mut(&id).and_then(|task| task.watch.as_mut());
             if let Some((result, detail)) = watch.and_then(|(watch, _)| watch.take(report)) {
                 self.apply(&id, Event::Verify { result, detail }, now, effects);
             }
+        }
+    }
+
+    /// Which versions served when is written down whenever that changes, for all of them together: who
+    /// served last is then the same by the log as it was seen.
+    fn note_serving(&mut self, model: &ModelName, report: &Report, now: i64, effects: &mut Vec<Effect>) {
+        let mut changed = false;
+        let mut served: Vec<&Version> = Vec::new();
+        for (version, rows) in &report.rows {
+            let place = (model.clone(), version.clone());
+            if *rows > 0 {
+                self.ledger.seen(model, version, report.from, report.until);
+                served.push(version);
+                changed |= self.serving.insert(place);
+            } else if self.serving.remove(&place) {
+                served.push(version);
+                changed = true;
+            }
+        }
+        for version in served.into_iter().filter(|_| changed) {
+            let known = self.ledger.noted_until(model, version);
+            let Some(until) = self.ledger.seen_until(model, version).filter(|until| known < Some(*until))
+            else {
+                continue;
+            };
+            let from = known.unwrap_or(report.from);
+            self.ledger.note(model, version, from, until);
+            let (model, version) = (model.clone(), version.clone());
+            self.audit(Body::Served { model, version, from, until }, now, effects);
         }
     }
 
@@ -113,11 +126,14 @@ impl Actor {
                 last_known_good: self.ledger.last_known_good(&key, &vouching) == Some(version),
             }
         });
-        let breakers = self.breakers.iter().map(|(action, breaker)| BreakerView {
-            action: action.clone(),
-            state: breaker.name(now),
-            failures: breaker.failures(),
-            until: breaker.until(),
+        let breakers = self.config.actions.iter().filter_map(|spec| {
+            let breaker = self.breakers.get(&spec.target)?;
+            Some(BreakerView {
+                action: spec.name.clone(),
+                state: breaker.name(now),
+                failures: breaker.failures(),
+                until: breaker.until(),
+            })
         });
         SafetyView {
             frozen: self.frozen.clone(),

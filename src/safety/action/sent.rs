@@ -48,10 +48,12 @@ impl Life {
             (Event::Halt(halt), Phase::Reply) => {
                 State::Submitting { phase, doubt, halted: halted.or(Some(halt)) }
             }
-            (Event::Cancel { .. }, Phase::Until(_)) => {
-                self.lost(doubt, Some(Halt::Stopped), Halt::Stopped.words())
+            (Event::Cancel { detail }, Phase::Until(_)) => {
+                self.action.cancelled = Some(detail);
+                self.lost(doubt, Some(Halt::Stopped), "no request is under way")
             }
-            (Event::Cancel { .. }, Phase::Reply) => {
+            (Event::Cancel { detail }, Phase::Reply) => {
+                self.action.cancelled = Some(detail);
                 State::Submitting { phase, doubt, halted: halted.or(Some(Halt::Stopped)) }
             }
             (Event::Tick, Phase::Until(_)) if self.now >= deadline => {
@@ -141,7 +143,8 @@ impl Life {
                 self.found(reply, until, halted)
             }
             (Event::Halt(halt), _) => State::Finding { phase, until, halted: halted.or(Some(halt)) },
-            (Event::Cancel { .. }, _) => {
+            (Event::Cancel { detail }, _) => {
+                self.action.cancelled = Some(detail);
                 State::Finding { phase, until, halted: halted.or(Some(Halt::Stopped)) }
             }
             (Event::Tick, Phase::Until(at)) if self.now >= at => {
@@ -182,8 +185,7 @@ impl Life {
                 }
                 if self.may_repeat() {
                     let why = halted.map_or("the deadline has passed", Halt::words);
-                    let detail = format!("looked up at the target, which does not have it; {why}");
-                    return self.end(State::Failed { detail });
+                    return self.not_done(format!("looked up at the target, which does not have it; {why}"));
                 }
                 self.human("it was not found at the target, and may not be sent twice")
             }
@@ -204,8 +206,8 @@ impl Life {
     pub(super) fn following(&mut self, mut run: Run, event: Event) -> State {
         match (event, run.phase) {
             (Event::Finished { attempt, reply }, Phase::Reply) if attempt == self.action.asked => {
-                if let Some(why) = run.stopping.take() {
-                    return self.stopped(reply, &why);
+                if let Some(why) = run.stopping.clone() {
+                    return self.stopped(run, reply, &why);
                 }
                 match reply {
                     Reply::Succeeded { detail } => self.applied(detail),
@@ -222,18 +224,27 @@ impl Life {
             }
             (Event::Resume { same_target: false, .. }, _) => self
                 .human(&format!("it was taken as {}, and its target is configured no more", run.reference)),
-            (Event::Resume { .. }, _) => {
-                self.call(Step::Poll { reference: run.reference.clone() });
-                run.phase = Phase::Reply;
-                run.into()
-            }
+            (Event::Resume { .. }, _) => match self.action.cancelled.clone() {
+                Some(why) if self.action.terms.abilities.cancel => self.stop(run, why),
+                _ => {
+                    self.call(Step::Poll { reference: run.reference.clone() });
+                    run.phase = Phase::Reply;
+                    run.into()
+                }
+            },
             (Event::Cancel { detail }, _) if self.action.terms.abilities.cancel => {
-                self.call(Step::Cancel { reference: run.reference.clone() });
-                run.phase = Phase::Reply;
-                run.stopping = Some(detail);
-                run.into()
+                self.action.cancelled = Some(detail.clone());
+                self.stop(run, detail)
+            }
+            (Event::Tick, Phase::Until(_)) if self.now >= run.until && run.stopping.is_some() => {
+                self.human("it was to be stopped, and that did not work in time")
             }
             (Event::Tick, Phase::Until(_)) if self.now >= run.until => self.overdue(run),
+            (Event::Tick, Phase::Until(at)) if self.now >= at && run.stopping.is_some() => {
+                self.call(Step::Cancel { reference: run.reference.clone() });
+                run.phase = Phase::Reply;
+                run.into()
+            }
             (Event::Tick, Phase::Until(at)) if self.now >= at => {
                 self.call(Step::Poll { reference: run.reference.clone() });
                 run.phase = Phase::Reply;
@@ -266,19 +277,33 @@ impl Life {
     fn overdue(&mut self, mut run: Run) -> State {
         let why = format!("it has not succeeded in time; the target last said: {}", run.detail);
         if !self.action.terms.abilities.cancel {
-            return self.end(State::Failed { detail: why });
+            // It may still succeed an hour from now.
+            return self.human(&why);
         }
+        run.until = self.now.saturating_add(FIND_GRACE_MILLIS);
+        self.stop(run, OVERDUE.to_owned() + &why)
+    }
+
+    /// Asks the target to stop it.
+    pub(super) fn stop(&mut self, mut run: Run, why: String) -> State {
         self.call(Step::Cancel { reference: run.reference.clone() });
         run.phase = Phase::Reply;
-        run.until = self.now.saturating_add(FIND_GRACE_MILLIS);
-        run.stopping = Some(OVERDUE.to_owned() + &why);
+        // Also where its own time is nearly over, there is some to stop it in.
+        run.until = run.until.max(self.now.saturating_add(FIND_GRACE_MILLIS));
+        run.stopping = Some(why);
         run.into()
     }
 
     /// The answer to a request to stop.
-    fn stopped(&mut self, reply: Reply, why: &str) -> State {
+    fn stopped(&mut self, mut run: Run, reply: Reply, why: &str) -> State {
         let overdue = why.strip_prefix(OVERDUE);
         match reply {
+            Reply::Retry { retry_after, .. } if self.now < run.until => {
+                let asked = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+                let at = self.soon(run.until).max(self.now.saturating_add(asked)).min(run.until);
+                run.phase = Phase::Until(at);
+                run.into()
+            }
             Reply::Succeeded { detail } | Reply::Accepted { detail, .. } | Reply::Running { detail } => {
                 match overdue {
                     Some(why) => self.end(State::Failed { detail: format!("{why}; stopped: {detail}") }),

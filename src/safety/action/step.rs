@@ -173,7 +173,11 @@ impl Life {
                 self.effects.push(Effect::Accepted);
                 let until = self.now.saturating_add(self.action.terms.finish_within);
                 let phase = Phase::Until(self.now.saturating_add(backoff::FIRST_MILLIS).min(until));
-                State::Following { reference, phase, until, detail, stopping: None }
+                let run = Run { reference, phase, until, detail, stopping: None };
+                match self.action.cancelled.clone() {
+                    Some(why) if self.action.terms.abilities.cancel => self.stop(run, why),
+                    _ => run.into(),
+                }
             }
             _ => self.applied(detail),
         }
@@ -201,6 +205,7 @@ impl Life {
         match halt {
             // Nobody has to look at what is wanted no more.
             Halt::Withdrawn | Halt::Forbidden => self.suppress(Suppression::Stale, None),
+            Halt::Condemned => self.suppress(Suppression::NoKnownGoodVersion, Some(halt.words())),
             Halt::Stopped => self.suppress(Suppression::Frozen, None),
         }
     }
@@ -208,16 +213,21 @@ impl Life {
     /// No further request is made for now: what may have been taken is looked up, and where that is not
     /// possible a person has to look.
     pub(super) fn lost(&mut self, doubt: bool, halted: Option<Halt>, why: &str) -> State {
-        if !doubt {
-            return self.end(State::Failed { detail: why.to_owned() });
-        }
-        if self.action.terms.idempotency == Idempotency::NoEffect {
-            return self.end(State::Failed { detail: why.to_owned() });
+        if !doubt || self.action.terms.idempotency == Idempotency::NoEffect {
+            return self.not_done(why.to_owned());
         }
         if self.action.terms.abilities.find {
             return self.look(halted);
         }
         self.human(&format!("{why}; an attempt may have been taken"))
+    }
+
+    /// The target did not do it: by a person's order, where there is one.
+    pub(super) fn not_done(&mut self, why: String) -> State {
+        match self.action.cancelled.take() {
+            Some(order) => self.end(State::Cancelled { detail: format!("{order}; {why}") }),
+            None => self.end(State::Failed { detail: why }),
+        }
     }
 
     pub(super) fn look(&mut self, halted: Option<Halt>) -> State {

@@ -213,7 +213,12 @@ fn what_does_not_succeed_in_time_is_stopped_and_has_failed() {
     let (stopped, effects) =
         answer(action.clone(), Reply::Succeeded { detail: "marked failed".into() }, 50_010);
     assert_eq!((name(&stopped), effects), ("failed", vec![Effect::Outcome]));
-    let (stuck, _) = answer(action, lost(), 50_010);
+    let (again, _) = answer(action, lost(), 50_010);
+    assert_eq!(name(&again), "running", "to stop it is tried again");
+    let due = again.due().unwrap();
+    let (again, effects) = again.step(Event::Tick, due);
+    assert_eq!(effects, [call(3, Step::Cancel { reference: "run-7".into() })]);
+    let (stuck, _) = answer(again, lost(), 80_000);
     assert_eq!(name(&stuck), "needs_human");
 }
 
@@ -225,6 +230,36 @@ fn a_person_may_stop_what_runs() {
     assert_eq!(effects, [call(2, Step::Cancel { reference: "run-7".into() })]);
     let (action, _) = answer(action, Reply::Succeeded { detail: "marked failed".into() }, 20);
     assert_eq!(action.state, State::Cancelled { detail: "ann: wrong model; marked failed".into() });
+}
+
+#[test]
+fn what_cannot_be_stopped_when_its_time_is_over_is_left_to_a_person() {
+    let abilities = Abilities { preflight: false, cancel: false, ..ALL };
+    let (action, _) = answer(begun(Idempotency::Keyed, abilities), taken(Some("run-7")), 0);
+    let (action, effects) = action.step(Event::Tick, 50_000);
+    assert_eq!((name(&action), effects), ("needs_human", vec![Effect::Outcome]), "it may still succeed");
+}
+
+#[test]
+fn what_turns_out_to_have_been_taken_after_a_person_stopped_it_is_stopped_then() {
+    let cancel = || Event::Cancel { detail: "ann: wrong model".into() };
+    let abilities = Abilities { preflight: false, ..ALL };
+    let stop = Step::Cancel { reference: "run-7".into() };
+    // While the request was under way.
+    let (action, effects) = begun(Idempotency::Keyed, abilities).step(cancel(), 10);
+    assert_eq!((name(&action), effects), ("submitting", vec![]));
+    let (taken_late, effects) = answer(action.clone(), taken(Some("run-7")), 20);
+    assert_eq!(effects, [Effect::Accepted, call(2, stop.clone())]);
+    let (action_stopped, _) = answer(taken_late, Reply::Succeeded { detail: "failed".into() }, 30);
+    assert_eq!(action_stopped.state, State::Cancelled { detail: "ann: wrong model; failed".into() });
+    let (not_taken, _) = answer(action, Reply::Rejected { why: "HTTP 400".into() }, 20);
+    assert_eq!(not_taken.state, State::Cancelled { detail: "ann: wrong model; HTTP 400".into() });
+    // While it was looked for.
+    let (finding, _) = answer(begun(Idempotency::Keyed, abilities), lost(), 10);
+    assert_eq!(name(&finding), "finding");
+    let (finding, _) = finding.step(cancel(), 11);
+    let (_, effects) = answer(finding, taken(Some("run-7")), 12);
+    assert_eq!(effects, [Effect::Accepted, call(3, stop)]);
 }
 
 #[test]

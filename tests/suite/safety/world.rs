@@ -11,6 +11,7 @@ use plimsoll::engine::actor::entry::{Body, Ended, Planned};
 use plimsoll::engine::actor::{
     ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, PolicyTerms,
 };
+use plimsoll::engine::view::ActionView;
 use plimsoll::safety::{
     Abilities, ActionKind, BreakerSpec, Budget, Command, FleetAlarm, Idempotency, Limits, ModelName, Order,
     PolicyMode, Reply, Role, Step, VerifySpec,
@@ -118,6 +119,8 @@ pub(super) struct World {
     submissions: BTreeMap<(String, String), u32>,
     /// Actions at targets that act twice whose last submission may have been taken.
     doubtful: BTreeSet<String>,
+    /// What was shown last of each action.
+    shown: BTreeMap<String, ActionView>,
     commands: u64,
     event_time: i64,
     steps: usize,
@@ -137,6 +140,7 @@ impl World {
             outstanding: vec![],
             submissions: BTreeMap::new(),
             doubtful: BTreeSet::new(),
+            shown: BTreeMap::new(),
             commands: 0,
             event_time: 100,
             steps: 0,
@@ -168,15 +172,17 @@ impl World {
                 let Some((action_id, evidence)) = tasks.get(action % tasks.len().max(1)).cloned() else {
                     return;
                 };
+                let to_version = self.shown_version(&action_id);
                 let evidence = if honest { evidence } else { "sha256:other".to_owned() };
                 let order = match order {
-                    0 | 1 => Order::Approve { action_id, evidence },
+                    0 | 1 => Order::Approve { action_id, evidence, to_version },
                     2 => Order::Deny { action_id },
                     3 => Order::Cancel { action_id },
                     4 => Order::Hold(model(number)),
                     5 => Order::Release(model(number)),
                     6 => Order::Freeze,
-                    _ => Order::Resume,
+                    7 => Order::Resume,
+                    _ => Order::Absolve { model: model(number), version: format!("v{action}").into() },
                 };
                 self.order(role, order);
             }
@@ -317,13 +323,16 @@ impl World {
                     assert_eq!(entry.seq, self.log.len() as u64, "numbers of entries are contiguous");
                     let read = Entry::from_json(entry.to_json().as_bytes()).unwrap();
                     assert_eq!(read, entry, "an entry reads back as it was written");
-                    if let Body::Intent { action_id, .. } = &entry.body {
-                        self.check_intent(action_id, entry.time);
+                    if let Body::Intent { action_id, to_version, .. } = &entry.body {
+                        self.check_intent(action_id, to_version.as_ref(), entry.time);
                     }
                     self.log.push(entry);
                 }
                 Effect::Call(call) => self.check_call(call),
-                Effect::Changed(_) | Effect::Ordered(_) => {}
+                Effect::Changed(view) | Effect::Recalled(view) => {
+                    self.shown.insert(view.id.clone(), view);
+                }
+                Effect::Ordered(_) => {}
             }
         }
     }
@@ -354,7 +363,7 @@ impl World {
     }
 
     /// The rules for an intent, before it is written.
-    fn check_intent(&self, id: &str, at: i64) {
+    fn check_intent(&self, id: &str, to_version: Option<&Version>, at: i64) {
         let Announced { decision, planned, escalation } = self.announced(id);
         let mode = MODES.iter().find(|(policy, _)| *policy == decision.policy).unwrap().1;
         let evidence = self.log.iter().find_map(|entry| match &entry.body {
@@ -373,8 +382,9 @@ impl World {
         if mode == PolicyMode::Approve {
             let approved = self.log.iter().any(|entry| match &entry.body {
                 Body::Command { command, accepted: true, deadline, .. } => {
-                    let names = matches!(&command.order, Order::Approve { action_id, evidence: named }
-                        if action_id == id && Some(named) == evidence);
+                    let names = matches!(&command.order, Order::Approve { action_id, evidence: named, to_version: to }
+                        if action_id == id && Some(named) == evidence
+                            && (planned.kind != ActionKind::Rollback || to.as_ref() == to_version));
                     names && command.role == Role::Approver && deadline.is_some_and(|until| at < until)
                 }
                 _ => false,
@@ -437,11 +447,54 @@ impl World {
                     "nothing is sent under a freeze or a hold"
                 );
             }
+            assert!(!self.stopped(id), "nothing is sent once a person has stopped it");
+            if let Some(to) = self.sent_to(id) {
+                assert!(!self.condemned(&decision.key, &to), "nothing is sent that goes to a bad version");
+            }
             let unkeyed = matches!(planned.action.as_str(), "flow" | "tell");
             assert!(!(unkeyed && self.doubtful.contains(id)), "never a blind second request");
             *self.submissions.entry((planned.action, id.to_owned())).or_default() += 1;
         }
         self.outstanding.push(call);
+    }
+
+    /// The version to go back to that was shown last.
+    pub(super) fn shown_version(&self, id: &str) -> Option<Version> {
+        self.shown.get(id)?.to_version.as_deref().map(Version::from)
+    }
+
+    /// The version that the intent names.
+    fn sent_to(&self, id: &str) -> Option<Version> {
+        self.log.iter().find_map(|entry| match &entry.body {
+            Body::Intent { action_id, to_version, .. } if action_id == id => to_version.clone(),
+            _ => None,
+        })
+    }
+
+    /// Whether a policy has left the version, and no person has taken that back.
+    fn condemned(&self, key: &ModelKey, version: &Version) -> bool {
+        self.log.iter().fold(false, |condemned, entry| match &entry.body {
+            Body::Decision { decision, actions, .. } => {
+                let rollback = actions.iter().any(|planned| planned.kind == ActionKind::Rollback);
+                let mine = decision.key.model == key.model && decision.key.version == *version;
+                condemned || mine && rollback && decision.kind == DecisionKind::Violated
+            }
+            Body::Command { command, accepted: true, .. } => match &command.order {
+                Order::Absolve { model, version: of } if model.model == key.model && of == version => false,
+                _ => condemned,
+            },
+            _ => condemned,
+        })
+    }
+
+    /// Whether a person has ordered that it be not done.
+    fn stopped(&self, id: &str) -> bool {
+        self.log.iter().any(|entry| match &entry.body {
+            Body::Command { command, accepted: true, .. } => {
+                matches!(&command.order, Order::Deny { action_id } | Order::Cancel { action_id } if action_id == id)
+            }
+            _ => false,
+        })
     }
 
     pub(super) fn frozen(&self) -> bool {
