@@ -106,6 +106,10 @@ fn real_drift_takes_the_alias_back_retrains_once_and_is_seen_to_recover() {
     search.topics("");
     search.found_nothing("commands, refusals and all topics");
 
+    // Nothing that came after has started another.
+    assert_eq!(airflow::runs(airflow::DAG, &model), runs);
+    assert_eq!(stage.daemon.actions("retrain").len(), 1);
+
     // The same search does find one that is there, whichever it is.
     for (name, leak) in Search::leaks() {
         search.found.clear();
