@@ -19,7 +19,7 @@ use crate::domain::{Decision, Report, open_incidents};
 use crate::engine::actor::{self, Actor, Call, CallFinished, Effect, Entry, Input, past_decisions};
 use crate::engine::decided::{Decided, Told};
 use crate::engine::view::{ActionView, CommandOutcome, CommandView};
-use crate::safety::{Command, Step};
+use crate::safety::Command;
 use crate::telemetry::{ActionOutcome, Sink, SinkError, Telemetry};
 
 /// Actions kept for the API, newest last.
@@ -113,6 +113,7 @@ impl Acting {
             );
         }
         let count = opened.entries.len();
+        telemetry.actions_taken_up(&opened.entries);
         let (actor, effects) =
             Actor::restore(config, opened.entries, now).context("the audit log contradicts itself")?;
         let mut acting = Self {
@@ -180,6 +181,7 @@ impl Acting {
         self.settle()?;
         self.store.publish_due(now).context("no checkpoint of the audit log can be published")?;
         while let Ok(finished) = self.results.try_recv() {
+            self.telemetry.answered(&finished);
             self.handle(Input::CallFinished(finished), now)?;
         }
         if self.actor.due().is_some_and(|due| due <= now) {
@@ -210,13 +212,7 @@ impl Acting {
                         self.waiting.push_front(Then::Call(call));
                         return Err(error);
                     }
-                    if call.step == Step::Submit {
-                        self.telemetry.action_outcome(
-                            self.model_of(&call.action_id).unwrap_or_default().as_str(),
-                            &call.action,
-                            ActionOutcome::Submitted,
-                        );
-                    }
+                    self.telemetry.asked(&call);
                     self.executor.submit(call);
                 }
                 Then::Show(view) => self.show(*view),
@@ -269,6 +265,7 @@ impl Acting {
     /// Begins no further call, and leaves those that are under way to their end: somebody else
     /// owns the actions now.
     pub fn leave(self) {
+        self.telemetry.actions_left();
         self.executor.leave();
     }
 
@@ -304,6 +301,7 @@ impl Acting {
             self.telemetry.sink_error(Sink::Audit, SinkError::Unavailable);
             return Err(error).context("the audit log cannot be written, so nothing may be done");
         }
+        self.telemetry.recorded(&self.entries);
         self.entries.clear();
         if self.store.stores_offsets()
             && let (Some(ownership), Some(begun)) = (&mut self.ownership, begun)
@@ -311,10 +309,6 @@ impl Acting {
             ownership.proved(begun);
         }
         Ok(())
-    }
-
-    fn model_of(&self, action_id: &str) -> Option<String> {
-        self.views.iter().find(|view| view.id == action_id).map(|view| view.key.model.to_string())
     }
 
     fn show_command(&mut self, command: CommandView) {
@@ -353,9 +347,7 @@ impl Acting {
             Some(_) => tracing::info!(action_id = id, action, model, state, detail, "action"),
             None => tracing::debug!(action_id = id, action, model, state, detail, "action"),
         }
-        if let Some(outcome) = outcome {
-            self.telemetry.action_outcome(view.key.model.as_str(), &view.action, outcome);
-        }
+        self.telemetry.action_changed(&view);
         self.keep(view);
     }
 

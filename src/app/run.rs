@@ -84,7 +84,7 @@ impl<'a> Daemon<'a> {
         let telemetry =
             Telemetry::new(env!("CARGO_PKG_VERSION"), option_env!("PLIMSOLL_REVISION").unwrap_or("unknown"));
         telemetry.declare_topics(config.topics.iter().map(|topic| topic.name.as_str()));
-        declare(&config.policies, &telemetry);
+        declare(config, &telemetry);
         telemetry.declare_roles(config.roles.iter().map(|role| role.name()));
         let readiness = Readiness::default();
         for role in &config.roles {

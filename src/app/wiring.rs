@@ -95,8 +95,10 @@ pub fn own_topics(config: &Config) -> Vec<Topic> {
     topics_of(config, &Role::ALL)
 }
 
-/// Those of plimsoll's own topics that the roles of this process read or write, which is all that it
-/// needs a right to see.
+/// Those of plimsoll's own topics that this process reads or writes in its roles, which is all that it
+/// needs a right to see. Whatever its roles, it publishes a configuration that the others do not have:
+/// word of that goes into the exchange, and from when it holds follows from what observers and evaluators
+/// have told. Who starts first must not wait for a topic that nobody has made.
 pub fn role_topics(config: &Config) -> Vec<Topic> {
     topics_of(config, &config.roles.iter().copied().collect::<Vec<_>>())
 }
@@ -115,8 +117,8 @@ fn topics_of(config: &Config, roles: &[Role]) -> Vec<Topic> {
     let (shared, kept) = (Some(exchange.partitions), Retention::For(exchange.retention));
     let control = topic(exchange.control_topic(), Some(1), Retention::Compact);
     let mut topics: Vec<(&[Role], Topic)> = vec![
-        (&[Observe, Evaluate], topic(exchange.partials_topic(), shared, kept)),
-        (&[Evaluate], topic(exchange.state_topic(), shared, Retention::Compact)),
+        (&Role::ALL, topic(exchange.partials_topic(), shared, kept)),
+        (&Role::ALL, topic(exchange.state_topic(), shared, Retention::Compact)),
         (&[Evaluate, Act], topic(exchange.decisions_topic(), Some(1), kept)),
         (&Role::ALL, Topic { max_message_bytes: Some(CONTROL_BYTES), ..control }),
     ];

@@ -270,7 +270,10 @@ fn approve(args: ApproveArgs) -> anyhow::Result<ExitCode> {
 fn confirm() -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        bail!("nobody can be asked here: look at the evidence, and give its hash with --evidence");
+        bail!(
+            "nobody can be asked here: look at the evidence, and give its hash with --evidence, and the version of a \
+               rollback with --to-version"
+        );
     }
     let mut err = std::io::stderr();
     write!(err, "Let it go ahead? Type yes: ").and_then(|()| err.flush()).context("cannot ask")?;

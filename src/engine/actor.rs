@@ -216,22 +216,28 @@ impl Actor {
                 }
             }
         }
-        for id in self.in_order(|task| task.machine.state == State::Proposed) {
-            let task = &self.tasks[&id];
-            let event = match self.rule(task, now) {
-                Rule::Wait => Event::Tick,
-                Rule::Ask(until) => Event::Ask { until },
-                Rule::Suppress(reason) => Event::Suppress(reason),
-                Rule::Begin => self.prepare(&id, now),
-            };
-            if matches!(event, Event::Ask { .. }) {
-                self.name_version(&id);
-            }
-            self.apply(&id, event, now, effects);
-            let task = &self.tasks[&id];
-            // Of an action that has to wait the world hears once, when it is proposed.
-            if task.machine.state == State::Proposed && task.changed_at == now {
-                effects.push(Effect::Changed(task.view()));
+        // What is suppressed may have to be told to people; that is proposed here, and begins at once too.
+        let mut from = 0;
+        while from < self.next_order {
+            let proposed = self.in_order(|task| task.machine.state == State::Proposed && task.order >= from);
+            from = self.next_order;
+            for id in proposed {
+                let task = &self.tasks[&id];
+                let event = match self.rule(task, now) {
+                    Rule::Wait => Event::Tick,
+                    Rule::Ask(until) => Event::Ask { until },
+                    Rule::Suppress(reason) => Event::Suppress(reason),
+                    Rule::Begin => self.prepare(&id, now),
+                };
+                if matches!(event, Event::Ask { .. }) {
+                    self.name_version(&id);
+                }
+                self.apply(&id, event, now, effects);
+                let task = &self.tasks[&id];
+                // Of an action that has to wait the world hears once, when it is proposed.
+                if task.machine.state == State::Proposed && task.changed_at == now {
+                    effects.push(Effect::Changed(task.view()));
+                }
             }
         }
         drop(self.forget());

@@ -268,6 +268,8 @@ fn combine(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::{Metric, Scope, Segment, Window};
     use crate::policy::KOfN;
@@ -359,5 +361,43 @@ mod tests {
         assert_eq!(cleared.iter().map(|decision| decision.kind.name()).collect::<Vec<_>>(), ["cleared"]);
         assert_eq!(cleared[0].since, violated[0].since);
         assert!(machine.at_rest());
+    }
+
+    fn any_verdict() -> impl Strategy<Value = Verdict> {
+        prop_oneof![Just(Verdict::Pass), Just(Verdict::Breach), Just(Verdict::Insufficient)]
+    }
+
+    fn decided(windows: &[Verdict]) -> Vec<(usize, DecisionKind)> {
+        let mut machine = PolicyMachine::default();
+        let of = |(at, verdict): (usize, &Verdict)| {
+            let decisions = step(&mut machine, at as i64, *verdict);
+            decisions.into_iter().map(move |decision| (at, decision.kind)).collect::<Vec<_>>()
+        };
+        windows.iter().enumerate().flat_map(of).collect()
+    }
+
+    proptest! {
+        /// Neither towards an incident nor out of one, nor towards a good version.
+        #[test]
+        fn insufficient_data_never_moves_towards_action(
+            windows in proptest::collection::vec(any_verdict(), 1..40),
+            at in 0..40_usize,
+        ) {
+            let told = decided(&windows);
+            for (window, kind) in &told {
+                prop_assert_ne!(windows[*window], Verdict::Insufficient, "{:?} without data", kind);
+            }
+            // With one window's data taken away nothing happens before it would have, up to the first incident.
+            let mut fewer = windows.clone();
+            let at = at % windows.len();
+            fewer[at] = Verdict::Insufficient;
+            let first = |told: &[(usize, DecisionKind)], kind| told.iter().find(|(_, of)| *of == kind).map(|(at, _)| *at);
+            let less = decided(&fewer);
+            let never = windows.len();
+            let not_before = |kind| first(&less, kind).unwrap_or(never) >= first(&told, kind).unwrap_or(never);
+            prop_assert!(not_before(DecisionKind::Violated));
+            // A breach that is not seen keeps no version from being good; a pass that is not seen helps none.
+            prop_assert!(windows[at] != Verdict::Pass || not_before(DecisionKind::Qualified));
+        }
     }
 }

@@ -5,119 +5,9 @@
 //! Two statistics are two metrics, so that a sum over labels never mixes units. The one exception
 //! are the bounds of checks, which are drawn beside a value and never summed.
 
-/// What a metric counts or shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows, until the daemon restarts. The name ends in `_total`.
-    Counter,
-    /// A value that goes up and down.
-    Gauge,
-    /// Counts of observations in buckets, with their sum.
-    Histogram,
-    /// Facts as labels; the value is always 1. The name ends in `_info`.
-    Info,
-}
+mod kinds;
 
-impl Kind {
-    /// The kind as OpenMetrics spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-            Self::Info => "info",
-        }
-    }
-}
-
-/// The base unit of a metric, which its name ends in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// A count, a state, or a statistic without a unit.
-    None,
-    /// Seconds; in a `_timestamp_seconds` metric, seconds since the Unix epoch.
-    Seconds,
-    /// Bytes.
-    Bytes,
-    /// A share or a ratio.
-    Ratio,
-}
-
-impl Unit {
-    /// The suffix of the metric's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Seconds => "seconds",
-            Self::Bytes => "bytes",
-            Self::Ratio => "ratio",
-        }
-    }
-}
-
-/// What the number of a metric's series grows with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Series {
-    /// One series.
-    One,
-    /// As many as a list in the program has entries.
-    Fixed(usize),
-    /// One for each metric of the catalogue.
-    PerMetric,
-    /// A few for each source topic.
-    PerTopic,
-    /// One for each source partition.
-    PerPartition,
-    /// A few for each action of a model.
-    PerAction,
-    /// One for each model.
-    PerModel,
-    /// One for each model version.
-    PerVersion,
-    /// A few for each check of a model version.
-    PerCheck,
-    /// One for each feature in each check of a model version.
-    PerFeature,
-    /// One for each group of a protected attribute in each check of a model version.
-    PerGroup,
-    /// One for each feature, output or group with a share of the false-alarm budget.
-    PerSlot,
-}
-
-impl Series {
-    /// How many series a metric may have on one page. What is beyond is left out and counted.
-    ///
-    /// Versions, features and groups come from the log, so without a limit a faulty producer could
-    /// fill the memory of whoever scrapes (about 3 kB a series in Prometheus).
-    pub const fn limit(self) -> usize {
-        match self {
-            Self::One => 1,
-            Self::Fixed(count) => count,
-            Self::PerMetric => 200,
-            Self::PerTopic | Self::PerAction | Self::PerModel | Self::PerVersion => 2_000,
-            Self::PerPartition => 4_000,
-            Self::PerCheck | Self::PerGroup => 5_000,
-            Self::PerFeature | Self::PerSlot => 20_000,
-        }
-    }
-
-    /// What the number of series grows with, in words.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::One | Self::Fixed(_) => "fixed",
-            Self::PerMetric => "per metric",
-            Self::PerTopic => "per topic",
-            Self::PerPartition => "per partition",
-            Self::PerAction => "per action",
-            Self::PerModel => "per model",
-            Self::PerVersion => "per model version",
-            Self::PerCheck => "per check",
-            Self::PerFeature => "per feature",
-            Self::PerGroup => "per group",
-            Self::PerSlot => "per slot",
-        }
-    }
-}
+pub use kinds::{Kind, Series, Unit};
 
 /// One metric.
 #[derive(Clone, Copy, Debug)]
@@ -462,10 +352,40 @@ catalogue! {
         AnomalyRate = "plimsoll_anomaly_ratio" Gauge Ratio [tenant model model_version check] Series::PerCheck;
     }
     "Actions" {
-        /// Actions by outcome: suppressed, submitted, applied, failed, unknown.
+        /// Actions by outcome, each counted when it is durable in the audit log: awaiting_approval (a person is asked), suppressed, denied, expired, submitted, running, applied, recovered, not_recovered, verify_inconclusive, failed, cancelled, needs_human.
         Actions = "plimsoll_actions_total" Counter None [model action outcome] Series::PerAction;
+        /// Actions that a policy wanted and that were not done, by the rule that forbade it.
+        ActionsSuppressed = "plimsoll_actions_suppressed_total" Counter None [model action reason] Series::PerAction;
+        /// Actions that people were told of because they came to nothing, by what they came to.
+        Escalations = "plimsoll_escalations_total" Counter None [model action reason] Series::PerAction;
+        /// Actions that have not ended, by state: proposed, awaiting_approval, under_way, verifying; and needs_human, of which nobody knows whether they were done, until their incident is over.
+        ActionsOpen = "plimsoll_actions_open" Gauge None [model action state] Series::PerAction;
+        /// When the soonest of the actions that wait for approval expires; absent where none waits.
+        ApprovalExpires = "plimsoll_action_approval_expires_timestamp_seconds" Gauge Seconds [model action] Series::PerAction;
         /// When the newest action last changed its state.
         ActionLast = "plimsoll_action_last_timestamp_seconds" Gauge Seconds [model action] Series::PerAction;
+        /// From the entry of the decision, or of the escalation, to the target having done it; approval included.
+        ActionApply = "plimsoll_action_apply_duration_seconds" Histogram Seconds [action] Series::PerAction;
+        /// From a rollback having been done to what the inference log said of it, whatever that was.
+        ActionVerify = "plimsoll_action_verify_duration_seconds" Histogram Seconds [action] Series::PerAction;
+        /// Questions to targets by step and answer; doubt stands for a request that may have been taken although its reply was lost, retry for one that certainly was not, or that changes nothing.
+        ActionCalls = "plimsoll_action_calls_total" Counter None [action step answer] Series::PerAction;
+        /// From a question to a target to its answer, as the actor takes notice of it.
+        ActionCallDuration = "plimsoll_action_call_duration_seconds" Histogram Seconds [action step] Series::PerAction;
+        /// Whether the target of an action is left alone because it failed too often: 0 closed, 1 half open (one may try), 2 open.
+        ActionBreaker = "plimsoll_action_breaker_state" Gauge None [action] Series::PerAction;
+    }
+    "People and safety" {
+        /// Orders of people by what became of them: accepted, refused.
+        Commands = "plimsoll_commands_total" Counter None [order outcome] Series::Fixed(16);
+        /// Whether every model is frozen, by who did it: a person, or plimsoll itself because too many models left their bounds at once.
+        Frozen = "plimsoll_frozen" Gauge None [by] Series::Fixed(2);
+        /// Since when; absent where nothing is frozen.
+        FrozenTimestamp = "plimsoll_frozen_timestamp_seconds" Gauge Seconds [] Series::One;
+        /// Since when a person holds the model, so that nothing is done to it; absent where nobody does.
+        ModelHeld = "plimsoll_model_held_timestamp_seconds" Gauge Seconds [tenant model] Series::PerModel;
+        /// Whether a model with an action that rolls it back has a version to go back to: one that is known to be good, other than the newest that takes traffic; absent before any version was seen.
+        KnownGood = "plimsoll_known_good_version" Gauge None [tenant model] Series::PerModel;
     }
 }
 

@@ -22,6 +22,10 @@ This page is made from the catalogue in `src/telemetry/catalogue.rs`. To renew i
   rejected there; those that turned late are among the used ones.
 - Event time and `plimsoll_owner` belong to the partition of the exchange that the label `partition` names, wherever it is held.
 - A model whose windows have all passed without a row leaves the page, its counters included.
+- Actions are counted when the audit log has them, by the instance that owns them; a restart counts nothing again but that
+  a person is asked anew. What is open or stands still is shown by that instance alone: elsewhere these gauges are absent.
+  Durations of actions are by the wall time of their entries. Labels hold no words of people and no names of people; those
+  are in the audit log.
 - `tenant` is written only where the log states an owner. A label with an empty value is not written.
 - Series are about whole models. Segments are in `GET /api/v1/findings`.
 - Series whose labels come from the log have a limit on each page. What is beyond is left out, those without a bound

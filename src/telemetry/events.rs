@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Telemetry;
+use super::actions::{self, Actions};
 use super::catalogue::{Id, Series};
 use super::page::{Buckets, Labels, Page, Value};
 use crate::domain::sequential::Rule;
@@ -71,7 +72,7 @@ label_values! {
         Denied = "denied",
         /// Nobody said yes in time.
         Expired = "expired",
-        /// It was handed to its target.
+        /// Its intent is recorded; it is handed to its target, once or, after a lost reply, again.
         Submitted = "submitted",
         /// The target has it under way.
         Running = "running",
@@ -98,7 +99,7 @@ impl ActionOutcome {
         match state {
             // A rollback that was applied is watched from then on.
             "verifying" => Some(Self::Applied),
-            // Counted when the request is made.
+            // Counted by its intent.
             "submitting" => None,
             _ => Self::ALL.iter().copied().find(|outcome| outcome.name() == state),
         }
@@ -176,6 +177,8 @@ pub(super) struct State {
     histograms: BTreeMap<Id, BTreeMap<Labels, Buckets>>,
     /// The name of this instance.
     pub(super) instance: Option<String>,
+    /// What of the actions has not ended.
+    pub(super) actions: Actions,
 }
 
 impl State {
@@ -208,6 +211,7 @@ impl Events {
         state.histogram(Id::EvaluationDuration, &[], &EVALUATION_LIMITS);
         state.count(Id::Build, &[version, revision], 1);
         super::exchange::begin(&mut state);
+        actions::begin(&mut state);
         for id in [Id::Commits, Id::CommitFailures, Id::Findings, Id::ConfigurationLate] {
             state.count(id, &[], 0);
         }
@@ -282,13 +286,6 @@ impl Telemetry {
             for reason in RejectReason::ALL {
                 state.count(Id::RejectedRecords, &[topic, reason.name()], 0);
             }
-        }
-    }
-
-    /// Names an action that a model's policies may ask for, so that its counters start at 0.
-    pub fn declare_action(&self, model: &str, action: &str) {
-        for outcome in ActionOutcome::ALL {
-            self.events().count(Id::Actions, &[model, action, outcome.name()], 0);
         }
     }
 
@@ -409,10 +406,5 @@ impl Telemetry {
     /// Something that plimsoll writes to did not take what it was given.
     pub fn sink_error(&self, sink: Sink, error: SinkError) {
         self.events().count(Id::SinkErrors, &[sink.name(), error.name()], 1);
-    }
-
-    /// An action of a model had this outcome.
-    pub fn action_outcome(&self, model: &str, action: &str, outcome: ActionOutcome) {
-        self.events().count(Id::Actions, &[model, action, outcome.name()], 1);
     }
 }

@@ -5,6 +5,7 @@
 //! immutable [`View`] after each evaluation. A page is made from the two when somebody asks, so a
 //! slow or greedy scraper never holds up the engine.
 
+mod actions;
 pub mod catalogue;
 mod current;
 mod document;
@@ -121,7 +122,9 @@ impl Collector for Shared {
         let mut page = Page::default();
         process::collect(&mut page);
         self.events.collect(&mut page);
-        from_view::collect(&self.view.load(), &mut page);
+        let view = self.view.load();
+        from_view::collect(&view, &mut page);
+        self.events.lock().actions.collect(&view.safety, &mut page);
         for (id, series) in page.limit() {
             let family = id.spec().name;
             self.events.count(Id::MetricSeriesDropped, &[family], series);

@@ -11,7 +11,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit as EncodedUnit;
 
-use super::catalogue::{Id, Kind, Spec, Unit};
+use super::catalogue::{Id, Kind, Series, Spec, Unit};
 
 /// The values of a metric's labels, in the order of the catalogue.
 pub(super) type Labels = Vec<String>;
@@ -72,6 +72,11 @@ impl Buckets {
         self.sum += value;
     }
 
+    /// How many series it is: one for each bucket, its sum and its count.
+    fn series(&self) -> usize {
+        self.counts.len() + 2
+    }
+
     fn encode(&self, metric: &mut MetricEncoder<'_>) -> fmt::Result {
         let pairs: Vec<(f64, u64)> = self.limits.iter().copied().zip(self.counts.iter().copied()).collect();
         metric.encode_histogram::<NoLabelSet>(self.sum, self.counts.iter().sum(), &pairs, None)
@@ -119,7 +124,8 @@ impl Page {
         self.samples.entry(id).or_default().insert(checked(id, labels), sample);
     }
 
-    /// Cuts each metric down to its limit and returns how many series each lost.
+    /// Cuts each metric down to its limit and returns how many series each lost. The limit of a histogram
+    /// with a fixed list of labels is that of its labels.
     pub(super) fn limit(&mut self) -> Vec<(Id, u64)> {
         let mut dropped = Vec::new();
         for (&id, samples) in &mut self.samples {
@@ -136,13 +142,26 @@ impl Page {
             }
             dropped.push((id, excess as u64));
         }
+        for (&id, histograms) in &mut self.histograms {
+            let (mut series, mut lost) = (0, 0);
+            histograms.retain(|_, buckets| {
+                series += buckets.series();
+                let kept = matches!(id.spec().series, Series::One | Series::Fixed(_))
+                    || series <= id.spec().series.limit();
+                lost += if kept { 0 } else { buckets.series() as u64 };
+                kept
+            });
+            if lost > 0 {
+                dropped.push((id, lost));
+            }
+        }
         dropped
     }
 
-    /// How many series the page has; a histogram has one for each bucket, its sum and its count.
+    /// How many series the page has.
     pub(super) fn series(&self) -> usize {
         let histograms = self.histograms.values().flat_map(BTreeMap::values);
-        let histograms: usize = histograms.map(|buckets| buckets.counts.len() + 2).sum();
+        let histograms: usize = histograms.map(Buckets::series).sum();
         self.samples.values().map(BTreeMap::len).sum::<usize>() + histograms
     }
 
@@ -260,5 +279,18 @@ mod tests {
         assert!(has(format!("f{:06}", limit + 4)), "a series with a bound stays");
         assert!(!has(format!("f{:06}", limit - 1)), "one without a bound goes");
         assert!(has("f000000".to_owned()));
+    }
+
+    #[test]
+    fn a_histogram_is_left_out_whole_where_it_would_go_beyond_the_limit() {
+        let mut page = Page::default();
+        let limits: &'static [f64] = &[1.0, f64::INFINITY];
+        let limit = Id::ActionApply.spec().series.limit();
+        for index in 0..limit / 4 + 2 {
+            page.histogram(Id::ActionApply, &[&format!("a{index:06}")], Buckets::new(limits));
+        }
+        assert_eq!(page.limit(), vec![(Id::ActionApply, 8)]);
+        assert_eq!(page.series(), limit);
+        assert!(page.histograms[&Id::ActionApply].contains_key(["a000000".to_owned()].as_slice()));
     }
 }

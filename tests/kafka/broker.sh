@@ -10,6 +10,8 @@
 #                            PLIMSOLL_TEST_KAFKA_STRANGER  a SCRAM user of the same password, who may do nothing
 #   broker.sh stop DIR     stops it, by the process id that start wrote
 #
+# The password is KAFKA_BROKER_PASSWORD, where that is set.
+#
 # The jars come from Maven Central into KAFKA_BROKER_LIB (default: target/kafka-broker/lib), once.
 # Needs a JDK 17 or later, Maven and openssl; as root, missing ones are installed with apt-get.
 set -euo pipefail
@@ -18,7 +20,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 me=broker.sh
 user=plimsoll-test
 stranger=plimsoll-stranger
-password=throwaway
+password=${KAFKA_BROKER_PASSWORD:-throwaway}
 # shellcheck source=tests/kafka/lib.sh
 . "$here/lib.sh"
 

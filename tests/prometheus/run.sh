@@ -134,9 +134,13 @@ fi
 echo "== every query of the dashboards"
 # Empty without harm: checks that the demo does not configure, what may be over again, and what joins
 # instances and is committed, because the demo is one process without an exchange and commits nothing.
+# Nobody is asked for anything in it and nobody orders anything.
 python3 "$walk" dashboards "http://127.0.0.1:$server" --rate-interval 30s --range 15m --no-empty \
     --allow-empty '/tenant$' \
     --allow-empty 'plimsoll-exchange/' \
+    --allow-empty 'plimsoll-actions/(Next expires|For a person|Approvals|Orders of people) ' \
+    --allow-empty 'plimsoll-actions/(Open actions|Wanted and not done|Applied to verified) ' \
+    --allow-empty 'plimsoll-actions/(Frozen since|Models held) ' \
     --allow-empty 'plimsoll-fleet/Age of state ' \
     --allow-empty 'Open incidents' \
     --allow-empty 'plimsoll-model/Evidence in shadow, never acting ' \

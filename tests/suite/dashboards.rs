@@ -42,7 +42,7 @@ fn boards() -> Vec<Board> {
         .map(|file| Board { json: serde_json::from_str(&read(&file)).unwrap(), file })
         .collect();
     boards.sort_by(|a, b| a.file.cmp(&b.file));
-    assert_eq!(boards.len(), 3);
+    assert_eq!(boards.len(), 4);
     boards
 }
 

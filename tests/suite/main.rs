@@ -23,6 +23,7 @@ mod http;
 mod kafka_chain;
 mod kafka_chaos;
 mod kafka_exchange;
+mod kafka_kill;
 mod kafka_measure;
 mod kafka_mock;
 mod kafka_real;

@@ -128,15 +128,16 @@ fn a_configuration_without_kafka_has_no_topics() {
 }
 
 #[test]
-fn a_role_needs_a_right_to_its_own_topics_only() {
+fn a_role_needs_a_right_to_its_own_topics_and_to_those_that_a_configuration_is_published_by() {
     let names = |roles: &str| {
         let text = format!("roles: [{roles}]\n{}", text("r", "k:9092", "exchange: {prefix: r}"));
         let topics = wiring::role_topics(&parse(&text));
         topics.into_iter().map(|topic| topic.name).collect::<Vec<_>>()
     };
-    assert_eq!(names("observe"), ["r.partials", "r.control", "r.dead-letter"]);
+    assert_eq!(names("observe"), ["r.partials", "r.state", "r.control", "r.dead-letter"]);
     assert_eq!(names("evaluate"), ["r.partials", "r.state", "r.decisions", "r.control", "r.findings"]);
-    assert_eq!(names("act"), ["r.decisions", "r.control", "r.audit"]);
+    // An instance that only acts may be the first of its group, and publishes then.
+    assert_eq!(names("act"), ["r.partials", "r.state", "r.decisions", "r.control", "r.audit"]);
     assert_eq!(names("act, observe, evaluate").len(), 7);
 }
 

@@ -26,6 +26,7 @@ use crate::engine::Generation;
 use crate::engine::generation::{Standing, effective_from};
 use crate::policy::Decide;
 use crate::profile::Profile;
+use crate::safety::ActionKind;
 use crate::telemetry::Telemetry;
 
 pub use content::{Compiled, Content, Published};
@@ -244,17 +245,22 @@ impl Reloader {
     }
 }
 
-/// Counters of policies begin at 0, before anything counts them.
-pub fn declare(policies: &[config::Policy], telemetry: &Telemetry) {
-    for policy in policies {
+/// Counters of policies and their actions begin at 0, before anything counts them.
+pub fn declare(config: &Config, telemetry: &Telemetry) {
+    let kind = |name: &str| -> Option<ActionKind> {
+        config.actions.iter().find(|action| action.name == name)?.kind.name().parse().ok()
+    };
+    for policy in &config.policies {
         telemetry.declare_policy(&policy.model, &policy.name, policy.decide);
         if policy.decide == Decide::Sequential {
             for check in &policy.checks {
                 telemetry.declare_detectors(&policy.model, check);
             }
         }
-        for action in &policy.actions {
-            telemetry.declare_action(&policy.model, action);
+        for action in policy.actions.iter().chain(&policy.escalate) {
+            if let Some(kind) = kind(action) {
+                telemetry.declare_action(&policy.model, action, kind);
+            }
         }
     }
 }

@@ -413,3 +413,19 @@ fn a_log_with_a_gap_or_an_outcome_of_nothing_is_refused() {
     let error = Actor::restore(config(), orphan, 0).unwrap_err();
     assert!(matches!(error, entry::Error::UnknownAction { seq: 1, .. }), "{error}");
 }
+
+#[test]
+fn people_are_told_at_once_of_what_was_suppressed() {
+    let mut config = config();
+    config.policies.get_mut("fair").unwrap().escalate = vec!["tell".to_owned()];
+    let mut actor = Actor::restore(config, Vec::new(), 5_000).unwrap().0;
+    let effects = actor.handle(violated("fair", "2", &["back"]), 5_000);
+    let asked: Vec<&str> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Call(call) => Some(call.action.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, ["tell"]);
+}

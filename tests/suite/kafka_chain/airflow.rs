@@ -14,13 +14,17 @@ fn at(path: &str) -> String {
     format!("{}{path}", env("PLIMSOLL_CHAIN_AIRFLOW"))
 }
 
-/// The runs of `dag` that are about `model`, oldest first.
-pub(super) fn runs(dag: &str, model: &str) -> Vec<Value> {
+/// A token of the user who may start runs.
+pub(super) fn token() -> String {
     let who = json!({"username": "plimsoll", "password": secret("airflow-plimsoll")});
     let token = get("POST", &at("/auth/token"), &Login::Nobody, Some(&who));
-    let token = Login::Bearer(token["access_token"].as_str().unwrap().to_owned());
+    token["access_token"].as_str().unwrap().to_owned()
+}
+
+/// The runs of `dag` that are about `model`, oldest first.
+pub(super) fn runs(dag: &str, model: &str) -> Vec<Value> {
     let path = format!("/api/v2/dags/{dag}/dagRuns?limit=1000&order_by=run_after");
-    let all = get("GET", &at(&path), &token, None);
+    let all = get("GET", &at(&path), &Login::Bearer(token()), None);
     let all = all["dag_runs"].as_array().unwrap().iter();
     all.filter(|run| run["conf"]["model"] == model).cloned().collect()
 }

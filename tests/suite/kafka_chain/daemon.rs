@@ -63,12 +63,13 @@ impl Daemon {
 
     /// The body of a good answer; none while there is none.
     pub(super) fn get(&self, path: &str) -> Option<String> {
-        let (head, body) = self.ask(path, &self.token)?;
+        let (head, body) = self.ask(path, None)?;
         head.starts_with("HTTP/1.1 200").then_some(body)
     }
 
-    /// Head and body of the answer to `token`; none while nobody answers.
-    pub(super) fn ask(&self, path: &str, token: &str) -> Option<(String, String)> {
+    /// Head and body of the answer to `token`, or to the right one; none while nobody answers.
+    pub(super) fn ask(&self, path: &str, token: Option<&str>) -> Option<(String, String)> {
+        let token = token.unwrap_or(&self.token);
         let log = self.log();
         let line = log.lines().find(|line| line.contains("HTTP interface is listening"))?;
         let port: String =
@@ -84,11 +85,12 @@ impl Daemon {
         Some((head.to_owned(), body.to_owned()))
     }
 
-    /// All that can be asked of it.
-    pub(super) fn pages(&self) -> Vec<String> {
-        let api = ["models", "findings", "decisions", "actions", "exchange", "status", "safety"];
+    /// All that can be asked of it about `model`.
+    pub(super) fn pages(model: &str) -> Vec<String> {
+        let api = ["models", "findings", "decisions", "actions", "commands", "exchange", "status", "safety"];
         let mut pages: Vec<String> = ["/", "/metrics", "/healthz", "/readyz"].map(str::to_owned).to_vec();
         pages.extend(api.iter().map(|name| format!("/api/v1/{name}")));
+        pages.push(format!("/gate/v1/argo-rollouts?model={model}&version=v2&policy=trusted"));
         pages
     }
 

@@ -16,6 +16,7 @@ const RETRAIN: Options = Options {
     airflow: ("plimsoll", "airflow-plimsoll"),
     dag: airflow::DAG,
     finish_within: "3m",
+    log: "debug",
     more: "",
 };
 
@@ -144,7 +145,8 @@ fn real_user_who_may_only_view_dags_fails_with_403() {
 #[test]
 #[ignore = "needs real servers: tests/chain/run.sh"]
 fn real_wrong_password_fails_with_401() {
-    let stage = stage("password", &Options { airflow: ("plimsoll", "airflow-viewer"), ..RETRAIN });
+    let stage =
+        stage("password", &Options { airflow: ("plimsoll", "airflow-viewer"), log: "trace", ..RETRAIN });
     stage.promote(2);
     let action = stage.await_action("retrain", "failed");
     assert_failed(&stage, &action, "401");

@@ -1,7 +1,6 @@
 //! The server of the model: asks MLflow twice a second which version serves, and logs predictions of that
 //! version to Kafka. The first version is good; all others favour one sex, and their scores have moved.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -48,7 +47,8 @@ pub(super) struct Serving {
     stop: Arc<AtomicBool>,
     follows: Arc<AtomicBool>,
     version: Arc<AtomicU32>,
-    first: Arc<Mutex<BTreeMap<u32, i64>>>,
+    /// How long each reading of the alias took, milliseconds.
+    pub(super) reads: Arc<Mutex<Vec<i64>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -58,14 +58,17 @@ impl Serving {
         let serving = registry.serving().expect("there is an alias to begin with");
         let (stop, follows) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
         let version = Arc::new(AtomicU32::new(serving));
-        let first = Arc::new(Mutex::new(BTreeMap::new()));
+        let reads = Arc::new(Mutex::new(Vec::new()));
         let follow = {
             let (registry, stop, version) = (registry.clone(), Arc::clone(&stop), Arc::clone(&version));
-            let follows = Arc::clone(&follows);
+            let (follows, reads) = (Arc::clone(&follows), Arc::clone(&reads));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     // Without an alias, or without an answer, it goes on with what it has loaded.
-                    if let Some(now) = registry.serving()
+                    let began = Instant::now();
+                    let named = registry.serving();
+                    reads.lock().unwrap().push(began.elapsed().as_millis() as i64);
+                    if let Some(now) = named
                         && follows.load(Ordering::Relaxed)
                     {
                         version.store(now, Ordering::Relaxed);
@@ -75,16 +78,11 @@ impl Serving {
             })
         };
         let log = {
-            let (stop, version, first) = (Arc::clone(&stop), Arc::clone(&version), Arc::clone(&first));
+            let (stop, version) = (Arc::clone(&stop), Arc::clone(&version));
             let (model, topic) = (registry.model.clone(), topic.to_owned());
-            std::thread::spawn(move || log(&model, &topic, &stop, &version, &first))
+            std::thread::spawn(move || log(&model, &topic, &stop, &version))
         };
-        Self { stop, follows, version, first, threads: vec![follow, log] }
-    }
-
-    /// Wall time of the first record of a version, milliseconds since the epoch.
-    pub(super) fn began(&self, version: u32) -> Option<i64> {
-        self.first.lock().unwrap().get(&version).copied()
+        Self { stop, follows, version, reads, threads: vec![follow, log] }
     }
 
     /// Goes on with the version that it serves, whatever the alias names.
@@ -110,7 +108,7 @@ impl Drop for Serving {
     }
 }
 
-fn log(model: &str, topic: &str, stop: &AtomicBool, version: &AtomicU32, first: &Mutex<BTreeMap<u32, i64>>) {
+fn log(model: &str, topic: &str, stop: &AtomicBool, version: &AtomicU32) {
     let mut config = client();
     config.set("linger.ms", "5").set("enable.idempotence", "true");
     let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = config.create().unwrap();
@@ -125,7 +123,6 @@ fn log(model: &str, topic: &str, stop: &AtomicBool, version: &AtomicU32, first: 
                 .send(BaseRecord::<(), str>::to(topic).partition(partition).payload(&value))
                 .map_err(|(error, _)| error)
                 .unwrap();
-            first.lock().unwrap().entry(serving).or_insert(now);
         }
         made = due;
         std::thread::sleep(Duration::from_millis(5));

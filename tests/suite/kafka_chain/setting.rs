@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::daemon::{Daemon, plimsoll};
 use super::mlflow::{ALIAS, Registry};
-use super::planted::secret_file;
+use super::planted::{Search, secret_file};
 use super::serving::{PARTITIONS, Serving, record};
 use super::{PATIENCE, airflow, env, topics, wait_for, wall};
 use crate::support::Stream;
@@ -29,6 +29,8 @@ pub(super) struct Options {
     pub(super) dag: &'static str,
     /// How long a run may take.
     pub(super) finish_within: &'static str,
+    /// What the daemon logs. More than usual, so that there is more to search for secrets.
+    pub(super) log: &'static str,
     /// Lines at the top level.
     pub(super) more: &'static str,
 }
@@ -41,6 +43,7 @@ impl Default for Options {
             airflow: ("plimsoll", "airflow-plimsoll"),
             dag: airflow::DAG,
             finish_within: "3m",
+            log: "debug",
             more: "",
         }
     }
@@ -126,12 +129,14 @@ impl Setting {
     fn text(&self, profile: &str, options: &Options) -> String {
         let Self { name, token_hash, .. } = self;
         let audit_key = secret_file(&format!("audit-{name}")).display().to_string();
-        let Options { actions, dag, finish_within, more, .. } = options;
+        let Options { actions, dag, finish_within, log, more, .. } = options;
         let ((registrar, mlflow), (starter, airflow)) = (options.mlflow, options.airflow);
-        let brokers = env("PLIMSOLL_TEST_KAFKA");
+        let [brokers, authority, user] =
+            ["TLS", "CA", "USER"].map(|it| env(&format!("PLIMSOLL_TEST_KAFKA_{it}")));
         let [registry, scheduler, alertmanager, webhook] =
             ["MLFLOW", "AIRFLOW", "ALERTMANAGER", "WEBHOOK"].map(|it| env(&format!("PLIMSOLL_CHAIN_{it}")));
-        let [airflow, key] = [airflow, "webhook"].map(|it| secret_file(it).display().to_string());
+        let [airflow, key, kafka] =
+            [airflow, "webhook", "kafka"].map(|it| secret_file(it).display().to_string());
         // One of the passwords comes from the environment, the others from files.
         let mlflow = if mlflow == "mlflow-plimsoll" {
             "env: CHAIN_MLFLOW_PASSWORD".to_owned()
@@ -143,6 +148,12 @@ impl Setting {
 kafka:
   brokers: "{brokers}"
   group: {name}
+  security:
+    protocol: sasl_ssl
+    ca_file: {authority}
+    mechanism: SCRAM-SHA-512
+    username: {user}
+    password: {{file: {kafka}}}
   commit_interval: 200ms
   exchange: {{prefix: {name}, partitions: 2}}
   dead_letter_topic: {name}.dead-letter
@@ -208,6 +219,7 @@ http:
   listen: 127.0.0.1:0
   anonymous: none
   tokens: [{{name: tests, role: viewer, sha256: "{token_hash}"}}]
+log: {{level: "{log}"}}
 {more}
 "#
         )
@@ -246,11 +258,17 @@ impl Stage {
         self.daemon.await_action(name, state, PATIENCE)
     }
 
-    /// Stops everything and removes the folder of a story that went well.
+    /// Stops everything, and searches for secrets whatever the story has left behind. The files stay for
+    /// the script, which searches them again.
     pub(super) fn done(self) {
+        let mut search = Search::new();
+        search.daemon(&self.daemon, &self.setting.name);
         let Self { setting, serving, daemon } = self;
         drop(serving);
         daemon.terminate();
-        std::fs::remove_dir_all(setting.folder).unwrap();
+        search.topics(&setting.name);
+        search.files(&setting.folder);
+        search.servers();
+        search.found_nothing(&setting.name);
     }
 }

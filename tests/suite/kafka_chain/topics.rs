@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll::exchange::topics::{Retention, Topic, ensure};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
@@ -18,16 +19,16 @@ pub(super) fn client() -> ClientConfig {
     client
 }
 
-/// Makes a topic.
+/// Makes a topic that keeps its records, each with the broker's time of writing it down.
 pub(super) fn make(name: &str, partitions: i32) {
-    let topic = Topic {
-        name: name.to_owned(),
-        partitions: Some(partitions),
-        retention: Retention::Forever,
-        ..Topic::default()
-    };
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
+        .set("message.timestamp.type", "LogAppendTime")
+        .set("retention.ms", "-1");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(ensure(&client(), &[topic], true, PATIENCE)).unwrap();
+    let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let made = runtime.block_on(admin.create_topics([&topic], &options)).unwrap();
+    assert_eq!(made, [Ok(name.to_owned())]);
 }
 
 fn reader(isolation: &str) -> BaseConsumer {

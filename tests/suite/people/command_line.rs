@@ -71,11 +71,12 @@ async fn a_person_sees_what_waits_approves_it_and_is_told_what_became_of_it() {
     let (code, _, err) = run(&server, approver, &[&approve[..], &["--yes"]].concat()).await;
     assert!(code == Some(64) && err.contains("--evidence"), "{err}");
     let evidence = hash('1');
-    let sure = [&approve[..], &["--evidence", &evidence, "--yes"]].concat();
+    let sure = [&approve[..], &["--evidence", &evidence, "--to-version", "1", "--yes"]].concat();
     let (code, out, err) = run(&server, approver, &sure).await;
     assert!(code == Some(0) && out.contains("approve is in force"), "{out}{err}");
     let other = hash('2');
-    let (code, _, err) = run(&server, approver, &[&approve[..], &["--evidence", &other]].concat()).await;
+    let (code, _, err) =
+        run(&server, approver, &[&approve[..], &["--evidence", &other, "--to-version", "1"]].concat()).await;
     assert!(code == Some(1) && err.contains("the evidence is not that of the action"), "{err}");
     let (code, _, err) = run(&server, approver, &["deny", "a1", "--reason", "no"]).await;
     assert!(code == Some(1) && err.contains("it was approved meanwhile"), "{err}");

@@ -199,7 +199,7 @@ impl Held {
                 "a configuration was heard of too late: windows that it is for were judged by the one before"
             );
         }
-        declare(&compiled.config.policies, &around.telemetry);
+        declare(&compiled.config, &around.telemetry);
         self.evaluated.join(self.evaluator.reconfigure(compiled.generation.clone(), compiled.models()));
         Ok(())
     }

@@ -61,10 +61,9 @@ fn an_order_to_stop_outlives_a_restart() {
 
 #[test]
 fn a_no_whose_outcome_did_not_reach_the_log_is_a_no() {
-    let (mut run, _) = Run::start(asking(), vec![], 0);
-    let mut run2 = run.with_good_version();
-    run2.at(0, violated("fair", "v2", &["back"]));
-    run = run2;
+    let (run, _) = Run::start(asking(), vec![], 0);
+    let mut run = run.with_good_version();
+    run.at(0, violated("fair", "v2", &["back"]));
     let id = run.actor.tasks.keys().next().unwrap().clone();
     run.at(1, order("c1", Order::Deny { action_id: id }));
     assert!(matches!(run.log.pop().unwrap().body, Body::Outcome { .. }));
@@ -77,7 +76,7 @@ fn nothing_more_is_sent_that_goes_back_to_a_version_that_is_known_to_be_bad_by_n
     let mut run = Run::new().with_good_version();
     let id = calls(&run.at(0, violated("fair", "v2", &["back"])))[0].action_id.clone();
     let busy = Reply::Retry { why: "HTTP 503".into(), doubt: false, retry_after: None };
-    run.at(1, ended(&id, busy.clone()));
+    run.at(1, ended(&id, busy));
     let effects = run.at(2, violated("drift", "v1", &["back"]));
     let shown = shown(&effects);
     assert!(shown.iter().any(|line| line.starts_with("back failed the version to go back to")), "{shown:?}");
@@ -85,8 +84,6 @@ fn nothing_more_is_sent_that_goes_back_to_a_version_that_is_known_to_be_bad_by_n
     // The same where the process stops in between: it is looked up and not sent again.
     let mut run = Run::new().with_good_version();
     run.at(0, violated("fair", "v2", &["back"]));
-    let condemned = run.at(2, violated("drift", "v1", &[]));
-    drop(condemned);
     run.at(3, violated("fair", "v1", &["back"]));
     let (_, effects) = Run::start(config(), run.log, 4);
     assert_eq!(called(&effects), Vec::<&str>::new());
