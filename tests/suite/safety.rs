@@ -37,10 +37,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(DecisionKind::Cleared),
         1 => Just(DecisionKind::Withdrawn),
     ];
-    let decided =
-        (kinds, 0..4_u8, 0..MODELS, 0..4_u8, 0..3_i64).prop_map(|(kind, policy, model, version, at)| {
-            Happening::Decide { kind, policy, model, version, at }
-        });
+    let decided = (kinds, 0..4_u8, 0..MODELS, prop_oneof![6 => 0..4_u8, 1 => Just(9)], 0..3_i64).prop_map(
+        |(kind, policy, model, version, at)| Happening::Decide { kind, policy, model, version, at },
+    );
     let roles = prop_oneof![1 => Just(Role::Viewer), 1 => Just(Role::Operator), 4 => Just(Role::Approver)];
     let ordered = (roles, 0..9_u8, 0..MODELS, 0..4_usize, prop::bool::weighted(0.8)).prop_map(
         |(role, order, model, action, honest)| Happening::Order { role, order, model, action, honest },

@@ -175,6 +175,34 @@ fn an_approval_is_of_one_version_to_go_back_to() {
 }
 
 #[test]
+fn what_was_approved_and_had_to_wait_is_asked_for_again_where_another_version_is_good_by_then() {
+    let (run, _) = Run::start(asking(), vec![], 0);
+    let mut run = run.with_good_version();
+    let ask = |run: &mut Run, policy: &str, at: i64| {
+        let effects = run.at(at, violated(policy, if policy == "fair" { "v3" } else { "v4" }, &["back"]));
+        let view = effects.iter().find_map(|e| if let Effect::Changed(view) = e { Some(view) } else { None });
+        view.unwrap().clone()
+    };
+    let (first, second) = (ask(&mut run, "fair", 0), ask(&mut run, "drift", 1));
+    for (id, view) in [("c1", &first), ("c2", &second)] {
+        let approve = Order::Approve {
+            action_id: view.id.clone(),
+            evidence: view.evidence.clone().unwrap(),
+            to_version: Some("v1".into()),
+        };
+        assert_eq!(refusal(&run.at(2, order(id, approve))), None);
+    }
+    for policy in ["fair", "drift"] {
+        let mut newer = decision(DecisionKind::Qualified, policy, "v2", &[]);
+        newer.at = EventTime::from_millis(9_000);
+        run.at(3, Input::Decision(newer));
+    }
+    let effects = run.at(4, ended(&first.id, Reply::Rejected { why: "HTTP 400".into() }));
+    assert_eq!(called(&effects), Vec::<&str>::new());
+    assert!(shown(&effects).contains(&"back awaiting_approval a person has to approve it".to_owned()));
+}
+
+#[test]
 fn an_approval_that_comes_too_late_is_refused() {
     let (run, _) = Run::start(asking(), vec![], 0);
     let mut run = run.with_good_version();
