@@ -5,13 +5,13 @@
 #
 # FILTER is a part of a test's name; without it everything runs but the measurement.
 #
-#   --latency [N]   measure instead: from the first bad record to the applied rollback, over N incidents (20)
+#   --latency [N]   measure instead: from the breach to the applied rollback and its parts, over N incidents (20)
 #   --keep          keep the files, also of a run that went well
 #   --help
 #
 # It installs what is missing (tests/chain/install.sh) and stops what it started. Where the servers cannot
 # be had it prints SKIPPED and succeeds, except with CI set. Files are kept in target/chain/run-* where
-# something failed.
+# something failed. After the tests it searches every file of the run for the secrets of the run.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
