@@ -3,6 +3,7 @@
 
     flips.py thousand DIR VKEY      entries.ndjson, checkpoint, proofs/N.tlog-proof, tiles/...
     flips.py million DIR VKEY       cases.ndjson, entries.ndjson, checkpoint, and broken logs beside them
+    flips.py order                  entries about an action, in orders that are right and that are wrong
 
 The Rust test suite writes the files and reads the last line. All flips are made in this one process.
 """
@@ -108,5 +109,76 @@ def million(folder, key):
     print(f"flips={count} entries={whole} broken={broken}")
 
 
+def order():
+    """The table of `src/app/auditing/order.rs`: what is right there is right here, and likewise what is wrong."""
+    announced = {"kind": "decision", "actions": [{"action_id": "a"}]}
+    sealed = {"kind": "evidence", "action_ids": ["a"]}
+    other = {"kind": "evidence", "action_ids": ["b"]}
+    intent, accepted, verified = ({"kind": kind, "action_id": "a"} for kind in ("intent", "accepted", "verified"))
+    told = {"kind": "escalated", "action_id": "a", "actions": [{"action_id": "tell"}]}
+    tells = {"kind": "intent", "action_id": "tell"}
+
+    def ended(state):
+        return {"kind": "outcome", "action_id": "a", "outcome": {"state": state}}
+
+    begun = [announced, sealed, intent]
+    right = [
+        [*begun, accepted, ended("applied"), verified],
+        [announced, sealed, ended("suppressed")],
+        [announced, sealed, ended("failed")],
+        [*begun, ended("suppressed")],
+        begun,
+        [announced],
+        [announced, sealed, told, tells],
+    ]
+    wrong = [
+        [announced, intent],
+        [announced, ended("suppressed")],
+        [announced, {"kind": "evidence", "decision": "d"}, intent],
+        [announced, other, intent],
+        [announced, intent, sealed],
+        [sealed, announced, intent],
+        [announced, sealed, ended("failed"), sealed],
+        [announced, sealed, sealed, intent],
+        [announced, announced, sealed],
+        [*begun, announced],
+        [*begun, intent],
+        [announced, sealed, ended("failed"), intent],
+        [*begun, ended("failed"), intent],
+        [*begun, ended("failed"), ended("applied")],
+        [*begun, ended("applied"), ended("applied")],
+        [announced, sealed, ended("applied")],
+        [announced, sealed, ended("needs_human")],
+        [*begun, ended("expired")],
+        [announced, sealed, accepted, intent],
+        [*begun, ended("applied"), accepted],
+        [*begun, verified],
+        [*begun, ended("applied"), verified, verified],
+        [intent],
+        [ended("failed")],
+        [sealed],
+        [announced, sealed, tells],
+        [announced, told, tells],
+        [told],
+    ]
+
+    def taken(entries):
+        log = verify.Log([])
+        for index, entry in enumerate(entries):
+            log.add(json.dumps({**entry, "seq": index}).encode())
+
+    for entries in right:
+        taken(entries)
+    refusals = 0
+    for entries in wrong:
+        if not refused(taken, entries):
+            sys.exit(f"accepted: {entries}")
+        refusals += 1
+    print(f"orders right={len(right)} wrong={refusals}")
+
+
 if __name__ == "__main__":
-    {"thousand": thousand, "million": million}[sys.argv[1]](sys.argv[2], verify.Key(sys.argv[3]))
+    if sys.argv[1] == "order":
+        order()
+    else:
+        {"thousand": thousand, "million": million}[sys.argv[1]](sys.argv[2], verify.Key(sys.argv[3]))

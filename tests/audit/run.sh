@@ -26,5 +26,6 @@ if ! "$venv/bin/python" -c 'import cryptography' 2>/dev/null; then
         || skip "the Python package cryptography cannot be installed"
 fi
 
+"$venv/bin/python" tests/audit/flips.py order
 export PLIMSOLL_TEST_PYTHON=$PWD/$venv/bin/python
 cargo test --locked --test suite -- --ignored --nocapture --test-threads 2 tlog_big::

@@ -191,7 +191,11 @@ impl<'a> Role<'a> {
         acting.settle()?;
         (self.acted, self.doubted) = (true, None);
         ready(around, source);
-        around.shown.owns(true);
+        if !around.shown.owner() {
+            // Nobody is to see an owner that knows of no version that was left.
+            around.shown.show(acting.picture((around.clock)()));
+            around.shown.owns(true);
+        }
         while let Some(Message { offset, told }) = owned.messages.pop_front() {
             owned.next = offset + 1;
             if let Some(ownership) = acting.ownership() {

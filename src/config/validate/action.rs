@@ -48,9 +48,9 @@ fn action(
     report: &mut Report,
 ) -> Option<Action> {
     report.plain_name(&path.key("name"), &raw.name);
-    let deadline = report.positive(&path.key("deadline"), &raw.deadline);
+    let deadline = report.ahead(&path.key("deadline"), &raw.deadline);
     let finish_within = match &raw.finish_within {
-        Some(within) => report.positive(&path.key("finish_within"), within),
+        Some(within) => report.ahead(&path.key("finish_within"), within),
         None if raw.kind == ActionKind::Retrain => Some(RETRAIN_WITHIN),
         None => Some(OTHERS_WITHIN),
     };

@@ -137,6 +137,17 @@ impl Report {
         Some(span)
     }
 
+    /// The same where times are counted on from now: at most ten years, so that what comes of it is a time.
+    fn ahead(&mut self, path: &KeyPath, text: &raw::Duration) -> Option<Duration> {
+        const MOST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+        let span = self.positive(path, text)?;
+        if span > MOST {
+            self.error(path, "must be at most ten years");
+            return None;
+        }
+        Some(span)
+    }
+
     /// Reads a value by its `FromStr`.
     fn parse<T: std::str::FromStr<Err = String>>(&mut self, path: &KeyPath, text: &str) -> Option<T> {
         text.parse().map_err(|wrong: String| self.error(path, wrong)).ok()

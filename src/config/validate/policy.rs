@@ -67,7 +67,7 @@ fn policy(raw: &raw::Policy, path: &KeyPath, root: &raw::Root, report: &mut Repo
     if raw.mode != Mode::Observe && raw.actions.is_empty() && !report.lost(&path.key("actions")) {
         report.error(&path.key("mode"), format!("`{}` needs `actions`", raw.mode.name()));
     }
-    let approval_within = report.positive(&path.key("approval").key("within"), &raw.approval.within);
+    let approval_within = report.ahead(&path.key("approval").key("within"), &raw.approval.within);
     let qualify_span = report.duration(&path.key("qualify").key("for"), &raw.qualify.span);
     let models = KeyPath::root("models");
     let names = root.models.iter().map(|model| model.name.as_str());
@@ -130,7 +130,7 @@ fn verify(
     let path = path.key("verify");
     let traffic = safety::share(raw.verify.traffic, &path.key("traffic"), report);
     let within = match &raw.verify.within {
-        Some(within) => report.positive(&path.key("within"), within),
+        Some(within) => report.ahead(&path.key("within"), within),
         None => {
             let windows = model?.checks.iter().filter(|check| raw.checks.contains(&check.name));
             // A window that cannot be read is reported where it is written.

@@ -18,7 +18,7 @@ pub(super) fn safety(raw: &raw::Safety, report: &mut Report) -> Option<Safety> {
     let per_model = allowance(per_model.count, &per_model.per, &budget.key("per_model"), report);
     let fleet = allowance(fleet.count, &fleet.per, &budget.key("fleet"), report);
     let fleet_alarm = fleet_alarm(&raw.fleet_alarm, &path.key("fleet_alarm"), report);
-    let open_for = report.positive(&path.key("breaker").key("open_for"), &raw.breaker.open_for);
+    let open_for = report.ahead(&path.key("breaker").key("open_for"), &raw.breaker.open_for);
     Some(Safety {
         cooldown: cooldown?,
         per_model: per_model?,

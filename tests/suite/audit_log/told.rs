@@ -275,7 +275,7 @@ fn places(value: &Value, at: &str, out: &mut Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_message_makes_the_log_unreadable_or_costs_its_neighbours(

@@ -173,6 +173,9 @@ fn everything_that_is_wrong_with_conduct_and_safety_is_said_at_once() {
             "safety.fleet_alarm.share: must be above 0, and at most 1",
         ],
     );
+    // What is counted on from now has to come to a time that the audit log can state.
+    let far = file("", ", finish_within: 20years", "", "");
+    assert_lines(&errors(&far), &["actions[0].finish_within: must be at most ten years"]);
 }
 
 #[test]

@@ -97,6 +97,31 @@ async fn a_person_sees_what_waits_approves_it_and_is_told_what_became_of_it() {
     }
 }
 
+/// What is approved is one version to go back to, and no other that took its place meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_of_a_rollback_names_the_version_that_the_person_was_shown() {
+    let world = world();
+    world.show(|view| {
+        let back = &mut view.actions[0];
+        (back.kind, back.to_version) = ("rollback".into(), Some("1".into()));
+    });
+    let server = world.serve().await;
+    let approve = ["approve", "a1", "--reason", "seen"];
+    let (_, out, _) = run(&server, Some(&world.approver), &approve).await;
+    assert!(out.contains("(rollback to 1)"), "{out}");
+    let (_, out, _) = run(&server, None, &["actions"]).await;
+    assert!(out.contains("(rollback to 1)"), "{out}");
+    let evidence = hash('1');
+    let sure = [&approve[..], &["--evidence", &evidence]].concat();
+    for words in [&sure[..], &[&sure[..], &["--to-version", "2"]].concat()] {
+        let (code, _, err) = run(&server, Some(&world.approver), words).await;
+        assert!(code == Some(1) && err.contains("it would go back to version `1`"), "{err}");
+    }
+    let words = [&sure[..], &["--to-version", "1"]].concat();
+    let (code, out, err) = run(&server, Some(&world.approver), &words).await;
+    assert!(code == Some(0) && out.contains("approve is in force"), "{out}{err}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_went_wrong_is_said_so_that_a_person_can_put_it_right() {
     let world = world();

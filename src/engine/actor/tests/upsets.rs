@@ -271,3 +271,16 @@ fn a_version_is_not_absolved_while_its_incident_is_open() {
     run.at(2, cleared("fair", "v2", &[]));
     assert_eq!(refusal(&run.at(3, order("c2", absolve()))), None);
 }
+
+#[test]
+fn what_is_asked_of_a_target_before_its_intent_counts_in_the_budget_of_the_fleet() {
+    let mut config = config();
+    config.limits.fleet.count = 1;
+    config.actions[1].abilities.preflight = true;
+    let (mut run, _) = Run::start(config, vec![], 0);
+    assert_eq!(called(&run.at(0, violated("fair", "v2", &["train"]))), ["train"]);
+    let mut other = decision(DecisionKind::Violated, "fair", "v2", &["train"]);
+    (other.id, other.key.model) = ("another".into(), "fraud".into());
+    let effects = run.at(1, Input::Decision(other));
+    assert_eq!((called(&effects), shown(&effects)), (vec![], vec!["train proposed -".to_owned()]));
+}
