@@ -226,11 +226,17 @@ impl Actor {
                 let event = match self.rule(task, now) {
                     Rule::Wait => Event::Tick,
                     Rule::Ask(until) => Event::Ask { until },
+                    // What came too late says so, and to people too.
+                    Rule::Suppress(Suppression::Stale) if task.is_late(now) => Event::Tick,
                     Rule::Suppress(reason) => Event::Suppress(reason),
                     Rule::Begin => self.prepare(&id, now),
                 };
                 if matches!(event, Event::Ask { .. }) {
                     self.name_version(&id);
+                    // What was approved before was something else.
+                    if let Some(task) = self.tasks.get_mut(&id) {
+                        task.approved = None;
+                    }
                 }
                 self.apply(&id, event, now, effects);
                 let task = &self.tasks[&id];

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::entry::{Body, Entry, Error};
 use super::task::Task;
 use super::{Actor, Config, Effect, Incidents};
-use crate::domain::Decision;
+use crate::domain::{Decision, DecisionKind};
 use crate::engine::view::Stop;
 use crate::safety::{Event, Ledger, Order, Phase, PolicyMode, Spent, State};
 
@@ -85,7 +85,8 @@ impl Actor {
             let stopped = task.stopped.take();
             task.machine.cancelled.clone_from(&stopped);
             if begun {
-                let allowed = same_target && stopped.is_none() && actor.still_allowed(&actor.tasks[&id]);
+                let task = &actor.tasks[&id];
+                let allowed = same_target && stopped.is_none() && !task.halted && actor.still_allowed(task);
                 actor.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
             } else if let Some(detail) = stopped {
                 actor.apply(&id, Event::Deny { detail }, now, &mut effects);
@@ -124,13 +125,20 @@ impl Actor {
         } else if sealed {
             torn.unsealed = None;
         }
-        if !sealed {
+        // A start in between says nothing of it: what it was to write may have been cut off too.
+        if !sealed && !matches!(&entry.body, Body::Started { .. }) {
             torn.alarming = None;
         }
         let Entry { seq, time, body, .. } = entry;
         match body {
             Body::Started { .. } => {}
             Body::Decision { decision, omitted, actions } => {
+                if matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn) {
+                    let of = |task: &Task| {
+                        task.decision.policy == decision.policy && task.decision.key == decision.key
+                    };
+                    self.recall_halt(of);
+                }
                 self.learn(&decision, &actions);
                 if self.wants_change(&decision, &actions) {
                     let model = crate::safety::ledger::model_of(&decision.key);
@@ -147,11 +155,17 @@ impl Actor {
             }
             Body::Command { command, accepted, deadline, .. } => {
                 self.note(&command, accepted, deadline, time);
+                match &command.order {
+                    Order::Freeze if accepted => self.recall_halt(|_| true),
+                    Order::Hold(model) if accepted => self.recall_halt(|task| model.covers(&task.model())),
+                    _ => {}
+                }
                 if let (true, Order::Approve { action_id, .. }) = (accepted, &command.order) {
                     self.known(seq, action_id.clone())?.machine.state = State::Proposed;
                 }
             }
             Body::Frozen { reason, .. } => {
+                self.recall_halt(|_| true);
                 self.frozen = Some(Stop { who: PLIMSOLL.to_owned(), reason, at: time });
             }
             Body::Intent { action_id, target, idempotency, to_version, payload } => {
@@ -201,6 +215,14 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    /// Takes note that no further request of the changes that `which` picks was to be made.
+    fn recall_halt(&mut self, which: impl Fn(&Task) -> bool) {
+        let begun = self.tasks.values_mut().filter(|task| task.changes_model() && task.is_active());
+        for task in begun {
+            task.halted |= which(task);
+        }
     }
 
     fn known(&mut self, seq: u64, action_id: String) -> Result<&mut Task, Error> {

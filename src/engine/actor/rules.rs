@@ -42,6 +42,8 @@ impl Actor {
                 && other.planned.kind == kind
                 && other.order > task.order
                 && self.barred(other, now).is_none()
+                // One that a person let through does not give way to one that nobody has looked at.
+                && (self.is_approved(other) || !self.is_approved(task))
         };
         if kind == ActionKind::Retrain && self.others(task).any(replaces) {
             return Rule::Suppress(Suppression::Superseded);

@@ -31,6 +31,8 @@ pub(super) struct Task {
     pub(super) approved: Option<Option<Version>>,
     /// That a person wants it stopped or not begun: who, and why. Only between the order and its end.
     pub(super) stopped: Option<String>,
+    /// Recalled from the log: that no further request may be made, whatever is allowed again by now.
+    pub(super) halted: bool,
     /// Where its call goes, once it was prepared.
     pub(super) target: Option<String>,
     pub(super) to_version: Option<Version>,
@@ -77,6 +79,7 @@ impl Task {
             evidence: None,
             approved: None,
             stopped: None,
+            halted: false,
             target: None,
             to_version: None,
             payload: Value::Null,
@@ -128,6 +131,11 @@ impl Task {
             State::Verifying { .. } => self.watch.as_ref().map(|(_, until)| *until),
             _ => self.machine.due(),
         }
+    }
+
+    /// Whether it is too late for a first request.
+    pub(super) fn is_late(&self, now: i64) -> bool {
+        now >= self.machine.terms.deadline
     }
 
     /// Until when a question asked now is waited for.

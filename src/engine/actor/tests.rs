@@ -377,7 +377,8 @@ fn a_decision_whose_intent_did_not_reach_the_log_is_acted_on_after_the_restart_u
     assert_eq!(kinds(&effects), ["started", "intent", "call", "changed"]);
     assert_eq!(calls(&effects)[0].action_id, calls(&before)[0].action_id);
     let (_, effects) = Run::start(config(), run.log, 5 * MINUTES);
-    assert_eq!(shown(&effects), ["back suppressed stale"]);
+    assert_eq!(shown(&effects), ["back suppressed stale: its deadline has passed"]);
+    assert!(kinds(&effects).contains(&"escalated"), "people hear of it");
 }
 
 #[test]

@@ -229,6 +229,8 @@ impl Life {
                 _ => {
                     self.call(Step::Poll { reference: run.reference.clone() });
                     run.phase = Phase::Reply;
+                    // It may have succeeded in time, and nobody was there to ask.
+                    run.until = run.until.max(self.now.saturating_add(FIND_GRACE_MILLIS));
                     run.into()
                 }
             },

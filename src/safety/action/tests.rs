@@ -223,6 +223,18 @@ fn what_does_not_succeed_in_time_is_stopped_and_has_failed() {
 }
 
 #[test]
+fn what_succeeded_while_nobody_asked_is_asked_for_before_it_is_called_overdue() {
+    let abilities = Abilities { preflight: false, ..ALL };
+    let (action, _) = answer(begun(Idempotency::Keyed, abilities), taken(Some("run-7")), 0);
+    let (action, effects) = action.step(Event::Resume { allowed: true, same_target: true }, 90_000);
+    assert_eq!(effects, [call(2, Step::Poll { reference: "run-7".into() })]);
+    let (action, effects) = action.step(Event::Tick, 90_050);
+    assert_eq!((name(&action), effects), ("running", vec![]));
+    let (action, _) = answer(action, Reply::Succeeded { detail: "success".into() }, 90_100);
+    assert_eq!(name(&action), "applied");
+}
+
+#[test]
 fn a_person_may_stop_what_runs() {
     let (action, _) =
         answer(begun(Idempotency::Keyed, Abilities { preflight: false, ..ALL }), taken(Some("run-7")), 0);

@@ -284,3 +284,26 @@ fn what_is_asked_of_a_target_before_its_intent_counts_in_the_budget_of_the_fleet
     let effects = run.at(1, Input::Decision(other));
     assert_eq!((called(&effects), shown(&effects)), (vec![], vec!["train proposed -".to_owned()]));
 }
+
+#[test]
+fn a_halt_outlives_a_restart_although_what_asked_for_it_is_over() {
+    let mut run = Run::new().with_good_version();
+    run.at(0, violated("fair", "v2", &["back"]));
+    assert_eq!(refusal(&run.at(1, order("c1", Order::Freeze))), None);
+    assert_eq!(refusal(&run.at(2, order("c2", Order::Resume))), None);
+    let (_, effects) = Run::start(config(), run.log, 3);
+    assert_eq!(called(&effects), Vec::<&str>::new());
+    assert!(shown(&effects)[0].starts_with("back needs_human"), "{:?}", shown(&effects));
+}
+
+#[test]
+fn a_retraining_that_a_person_let_through_does_not_give_way_to_one_that_waits_for_a_person() {
+    let (mut run, _) = Run::start(asking(), vec![], 0);
+    let effects = run.at(0, violated("fair", "v2", &["train"]));
+    let view = effects.iter().find_map(|e| if let Effect::Changed(view) = e { Some(view) } else { None });
+    let view = view.unwrap().clone();
+    run.at(1, violated("drift", "v3", &["train"]));
+    let approve = Order::Approve { action_id: view.id, evidence: view.evidence.unwrap(), to_version: None };
+    let effects = run.at(2, order("c1", approve));
+    assert_eq!((refusal(&effects), called(&effects)), (None, vec!["train"]));
+}
