@@ -200,21 +200,7 @@ impl Actor {
     /// Begins, asks about or suppresses what is proposed, and forgets what no longer matters.
     fn advance(&mut self, now: i64, effects: &mut Vec<Effect>) {
         for id in self.in_order(|task| matches!(task.machine.state, State::AwaitingApproval { .. })) {
-            let task = &self.tasks[&id];
-            if let Some(reason) = self.barred(task, now) {
-                self.apply(&id, Event::Suppress(reason), now, effects);
-                continue;
-            }
-            // What is approved names the version to go back to, which may be another one by now.
-            let good = self.good_version(task).cloned();
-            if task.planned.kind == ActionKind::Rollback && task.to_version != good {
-                if good.is_none() {
-                    self.apply(&id, Event::Suppress(Suppression::NoKnownGoodVersion), now, effects);
-                } else if let Some(task) = self.tasks.get_mut(&id) {
-                    task.to_version = good;
-                    effects.push(Effect::Changed(task.view()));
-                }
-            }
+            self.ask_still(&id, now, effects);
         }
         // What is suppressed may have to be told to people; that is proposed here, and begins at once too.
         let mut from = 0;
@@ -222,31 +208,51 @@ impl Actor {
             let proposed = self.in_order(|task| task.machine.state == State::Proposed && task.order >= from);
             from = self.next_order;
             for id in proposed {
-                let task = &self.tasks[&id];
-                let event = match self.rule(task, now) {
-                    Rule::Wait => Event::Tick,
-                    Rule::Ask(until) => Event::Ask { until },
-                    // What came too late says so, and to people too.
-                    Rule::Suppress(Suppression::Stale) if task.is_late(now) => Event::Tick,
-                    Rule::Suppress(reason) => Event::Suppress(reason),
-                    Rule::Begin => self.prepare(&id, now),
-                };
-                if matches!(event, Event::Ask { .. }) {
-                    self.name_version(&id);
-                    // What was approved before was something else.
-                    if let Some(task) = self.tasks.get_mut(&id) {
-                        task.approved = None;
-                    }
-                }
-                self.apply(&id, event, now, effects);
-                let task = &self.tasks[&id];
-                // Of an action that has to wait the world hears once, when it is proposed.
-                if task.machine.state == State::Proposed && task.changed_at == now {
-                    effects.push(Effect::Changed(task.view()));
-                }
+                self.take_up(&id, now, effects);
             }
         }
         drop(self.forget());
+    }
+
+    /// Whether a person is still to be asked, and about which version.
+    fn ask_still(&mut self, id: &str, now: i64, effects: &mut Vec<Effect>) {
+        let task = &self.tasks[id];
+        let good = self.good_version(task);
+        let rollback = task.planned.kind == ActionKind::Rollback;
+        let against = self.barred(task, now);
+        let against = against.or((rollback && good.is_none()).then_some(Suppression::NoKnownGoodVersion));
+        if let Some(reason) = against {
+            self.apply(id, Event::Suppress(reason), now, effects);
+        } else if rollback && good != task.to_version.as_ref() {
+            self.name_version(id);
+            effects.push(Effect::Changed(self.tasks[id].view()));
+        }
+    }
+
+    /// Does with a proposed action what the rules say.
+    fn take_up(&mut self, id: &str, now: i64, effects: &mut Vec<Effect>) {
+        let task = &self.tasks[id];
+        let event = match self.rule(task, now) {
+            Rule::Wait => Event::Tick,
+            Rule::Ask(until) => {
+                self.name_version(id);
+                // What was approved before was something else.
+                if let Some(task) = self.tasks.get_mut(id) {
+                    task.approved = None;
+                }
+                Event::Ask { until }
+            }
+            // What came too late says so, and to people too.
+            Rule::Suppress(Suppression::Stale) if task.is_late(now) => Event::Tick,
+            Rule::Suppress(reason) => Event::Suppress(reason),
+            Rule::Begin => self.prepare(id, now),
+        };
+        self.apply(id, event, now, effects);
+        let task = &self.tasks[id];
+        // Of an action that has to wait the world hears once, when it is proposed.
+        if task.machine.state == State::Proposed && task.changed_at == now {
+            effects.push(Effect::Changed(task.view()));
+        }
     }
 
     /// Names the version that a rollback would go back to.

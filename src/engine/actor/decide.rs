@@ -49,11 +49,7 @@ impl Actor {
         self.leave_condemned(&decision.key, now, effects);
         if matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn) {
             // That a person is needed stays true; all else that was not said yet is not so any more.
-            let ends = |task: &Task| {
-                task.escalation.is_none()
-                    && task.decision.policy == decision.policy
-                    && task.decision.key == decision.key
-            };
+            let ends = |task: &Task| task.escalation.is_none() && task.is_of(&decision);
             for id in self.in_order(ends) {
                 self.apply(&id, Event::Halt(Halt::Withdrawn), now, effects);
             }

@@ -77,7 +77,7 @@ impl Actor {
             }
             Order::Deny { action_id } | Order::Cancel { action_id } => {
                 if let Some(task) = self.tasks.get_mut(action_id) {
-                    task.stopped = Some(says(command));
+                    task.machine.cancelled = Some(says(command));
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::task::Task;
 use super::{Actor, Config, Effect, Incidents};
 use crate::domain::{Decision, DecisionKind};
 use crate::engine::view::Stop;
-use crate::safety::{Event, Ledger, Order, Phase, PolicyMode, Spent, State};
+use crate::safety::{Event, Halt, Ledger, Order, Phase, PolicyMode, Spent, State};
 
 use super::decide::PLIMSOLL;
 
@@ -82,13 +82,10 @@ impl Actor {
                 task.machine.terms.idempotency = logged.max(task.machine.terms.idempotency);
             }
             effects.push(Effect::Recalled(task.view()));
-            let stopped = task.stopped.take();
-            task.machine.cancelled.clone_from(&stopped);
             if begun {
-                let task = &actor.tasks[&id];
-                let allowed = same_target && stopped.is_none() && !task.halted && actor.still_allowed(task);
+                let allowed = same_target && actor.still_allowed(&actor.tasks[&id]);
                 actor.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
-            } else if let Some(detail) = stopped {
+            } else if let Some(detail) = task.machine.cancelled.clone() {
                 actor.apply(&id, Event::Deny { detail }, now, &mut effects);
             }
         }
@@ -134,14 +131,16 @@ impl Actor {
             Body::Started { .. } => {}
             Body::Decision { decision, omitted, actions } => {
                 if matches!(decision.kind, DecisionKind::Cleared | DecisionKind::Withdrawn) {
-                    let of = |task: &Task| {
-                        task.decision.policy == decision.policy && task.decision.key == decision.key
-                    };
-                    self.recall_halt(of);
+                    self.recall_halt(|task| task.escalation.is_none() && task.is_of(&decision));
                 }
                 self.learn(&decision, &actions);
+                let model = crate::safety::ledger::model_of(&decision.key);
+                if self.ledger.is_condemned(&model, &decision.key.version) {
+                    self.recall_halt(|task| {
+                        task.model() == model && task.sent_to() == Some(&decision.key.version)
+                    });
+                }
                 if self.wants_change(&decision, &actions) {
-                    let model = crate::safety::ledger::model_of(&decision.key);
                     // Whether that froze everything is said by the next entries.
                     let alarm = self.spent.want(&self.config.limits, &model, time, self.config.watched);
                     torn.alarming = alarm.map(|_| decision.clone());
@@ -156,8 +155,10 @@ impl Actor {
             Body::Command { command, accepted, deadline, .. } => {
                 self.note(&command, accepted, deadline, time);
                 match &command.order {
-                    Order::Freeze if accepted => self.recall_halt(|_| true),
-                    Order::Hold(model) if accepted => self.recall_halt(|task| model.covers(&task.model())),
+                    Order::Freeze if accepted => self.recall_halt(Task::changes_model),
+                    Order::Hold(model) if accepted => {
+                        self.recall_halt(|task| task.changes_model() && model.covers(&task.model()));
+                    }
                     _ => {}
                 }
                 if let (true, Order::Approve { action_id, .. }) = (accepted, &command.order) {
@@ -165,7 +166,7 @@ impl Actor {
                 }
             }
             Body::Frozen { reason, .. } => {
-                self.recall_halt(|_| true);
+                self.recall_halt(Task::changes_model);
                 self.frozen = Some(Stop { who: PLIMSOLL.to_owned(), reason, at: time });
             }
             Body::Intent { action_id, target, idempotency, to_version, payload } => {
@@ -217,11 +218,12 @@ impl Actor {
         Ok(())
     }
 
-    /// Takes note that no further request of the changes that `which` picks was to be made.
+    /// No further request of the begun actions that `which` picks was to be made from here on, whatever
+    /// is allowed again by now.
     fn recall_halt(&mut self, which: impl Fn(&Task) -> bool) {
-        let begun = self.tasks.values_mut().filter(|task| task.changes_model() && task.is_active());
-        for task in begun {
-            task.halted |= which(task);
+        for task in self.tasks.values_mut().filter(|task| task.is_active() && which(task)) {
+            // To one whose reply is waited for this does no more than that, and needs no clock.
+            task.machine = task.machine.clone().step(Event::Halt(Halt::Stopped), 0).0;
         }
     }
 
@@ -242,10 +244,6 @@ impl Actor {
                 || self.incidents.is_open(&task.decision)
                     && self.frozen.is_none()
                     && !self.is_held(&task.model())
-                    && (mode != PolicyMode::Approve || self.is_approved(task))
-                    && !task
-                        .to_version
-                        .as_ref()
-                        .is_some_and(|to| self.ledger.is_condemned(&task.model(), to)))
+                    && (mode != PolicyMode::Approve || self.is_approved(task)))
     }
 }

@@ -29,8 +29,7 @@ impl Actor {
             // Nobody is to hear that it is over before hearing that it began.
             let told = |other: &Task| {
                 other.planned.action == task.planned.action
-                    && other.decision.policy == task.decision.policy
-                    && other.decision.key == task.decision.key
+                    && other.is_of(&task.decision)
                     && other.order < task.order
                     && other.is_active()
             };

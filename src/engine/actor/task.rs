@@ -29,10 +29,6 @@ pub(super) struct Task {
     pub(super) evidence: Option<String>,
     /// That a person has approved it; for a rollback to this version.
     pub(super) approved: Option<Option<Version>>,
-    /// That a person wants it stopped or not begun: who, and why. Only between the order and its end.
-    pub(super) stopped: Option<String>,
-    /// Recalled from the log: that no further request may be made, whatever is allowed again by now.
-    pub(super) halted: bool,
     /// Where its call goes, once it was prepared.
     pub(super) target: Option<String>,
     pub(super) to_version: Option<Version>,
@@ -78,8 +74,6 @@ impl Task {
             escalation: None,
             evidence: None,
             approved: None,
-            stopped: None,
-            halted: false,
             target: None,
             to_version: None,
             payload: Value::Null,
@@ -114,6 +108,11 @@ impl Task {
 
     pub(super) fn changes_model(&self) -> bool {
         self.planned.kind.changes_model()
+    }
+
+    /// Whether it is of the incident that `decision` is about.
+    pub(super) fn is_of(&self, decision: &Decision) -> bool {
+        self.decision.policy == decision.policy && self.decision.key == decision.key
     }
 
     /// The version to go back to that its request names, once it was prepared.

@@ -42,7 +42,7 @@ impl Life {
                 self.submitted(reply, doubt, halted)
             }
             (Event::Resume { allowed, same_target }, Phase::Reply) if self.action.asked == 0 => {
-                self.resume(allowed, same_target)
+                self.resume(allowed && halted.is_none() && self.action.cancelled.is_none(), same_target)
             }
             (Event::Halt(halt), Phase::Until(_)) => self.lost(doubt, Some(halt), halt.words()),
             (Event::Halt(halt), Phase::Reply) => {
@@ -192,8 +192,7 @@ impl Life {
             Reply::Barred { reason, why } => self.suppress(reason, Some(&why)),
             Reply::Rejected { why } | Reply::Failed { why } => self.human(&why),
             Reply::Retry { why, retry_after, .. } => {
-                let asked = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                let at = self.soon(until).max(self.now.saturating_add(asked));
+                let at = self.soon(until).max(self.left_alone_until(retry_after));
                 if self.now >= until || at > until {
                     return self.human(&format!("{why}, so it could not be looked up"));
                 }
@@ -301,8 +300,7 @@ impl Life {
         let overdue = why.strip_prefix(OVERDUE);
         match reply {
             Reply::Retry { retry_after, .. } if self.now < run.until => {
-                let asked = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-                let at = self.soon(run.until).max(self.now.saturating_add(asked)).min(run.until);
+                let at = self.soon(run.until).max(self.left_alone_until(retry_after)).min(run.until);
                 run.phase = Phase::Until(at);
                 run.into()
             }

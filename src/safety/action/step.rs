@@ -1,6 +1,8 @@
 //! The transitions. Each state has its own function, and each of those matches every event, so that a
 //! new event or state cannot be forgotten anywhere.
 
+use std::time::Duration;
+
 use super::super::backoff;
 use super::sent::Run;
 use super::{Action, Effect, Event, FIND_GRACE_MILLIS, Halt, Phase, REPLY_GRACE_MILLIS, State, Suppression};
@@ -250,11 +252,16 @@ impl Life {
     }
 
     /// When to ask again; none where that is not before the deadline.
-    pub(super) fn next(&self, retry_after: Option<std::time::Duration>) -> Option<i64> {
-        let asked = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-        let wait = backoff::millis(&self.action.terms.id, self.action.asked).max(asked);
-        let at = self.now.saturating_add(wait);
+    pub(super) fn next(&self, retry_after: Option<Duration>) -> Option<i64> {
+        let wait = backoff::millis(&self.action.terms.id, self.action.asked);
+        let at = self.now.saturating_add(wait).max(self.left_alone_until(retry_after));
         (at < self.action.terms.deadline).then_some(at)
+    }
+
+    /// Until when the target asks to be left alone.
+    pub(super) fn left_alone_until(&self, retry_after: Option<Duration>) -> i64 {
+        let wait = retry_after.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        self.now.saturating_add(wait)
     }
 
     /// When to look again.
