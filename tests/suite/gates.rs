@@ -27,6 +27,22 @@ fn healthy(view: &mut View) {
     (policy.state, policy.since, policy.decide) = (PolicyState::Ok, None, Decide::Window);
 }
 
+/// The same of a version that a policy has left.
+fn condemned(view: &mut View) {
+    healthy(view);
+    view.safety.versions = vec![VersionView {
+        tenant: None,
+        model: "credit".into(),
+        version: "2".into(),
+        standing: "condemned",
+        first_seen: None,
+        last_seen: None,
+        qualified: Vec::new(),
+        reason: Some("it was violated".into()),
+        last_known_good: false,
+    }];
+}
+
 fn change(view: &mut View, number: usize, change: impl FnOnce(&mut Finding)) {
     change(Arc::make_mut(&mut view.latest[number]));
 }
@@ -146,20 +162,7 @@ async fn whatever_is_not_conclusive_neither_goes_on_nor_back() {
             violated(view);
             view.taken_at = NOW - 61_000;
         }),
-        ("a condemned version", |view| {
-            healthy(view);
-            view.safety.versions = vec![VersionView {
-                tenant: None,
-                model: "credit".into(),
-                version: "2".into(),
-                standing: "condemned",
-                first_seen: None,
-                last_seen: None,
-                qualified: Vec::new(),
-                reason: Some("it was violated".into()),
-                last_known_good: false,
-            }];
-        }),
+        ("a condemned version", condemned),
     ];
     for (name, paint) in paints {
         assert_eq!(said(&world(paint)).await, ("inconclusive".into(), 403, 403), "{name}");
@@ -360,20 +363,6 @@ async fn nobody_without_a_token_says_which_deployment_there_is() {
 /// An evaluator that does not own the actions does not know whom policies and people have condemned.
 #[tokio::test]
 async fn an_instance_that_does_not_know_who_is_condemned_lets_nothing_pass() {
-    let condemned = |view: &mut View| {
-        healthy(view);
-        view.safety.versions = vec![VersionView {
-            tenant: None,
-            model: "credit".into(),
-            version: "2".into(),
-            standing: "condemned",
-            first_seen: None,
-            last_seen: None,
-            qualified: Vec::new(),
-            reason: Some("it was violated".into()),
-            last_known_good: false,
-        }];
-    };
     let stands_by = |paint: fn(&mut View)| {
         let mut world = World::new();
         world.stands_by();

@@ -2,14 +2,15 @@
 //! it: instances of one configuration call one address, and say nothing of themselves. It can hold its
 //! answers back, so that a call is begun and not ended.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::super::targets::stub::{self, Seen};
 
 /// What requests are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -78,18 +79,7 @@ impl Receiver {
 fn take(stream: &TcpStream) -> Option<Call> {
     let caller = process_at(stream.peer_addr().ok()?.port(), stream.local_addr().ok()?.port());
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut headers = BTreeMap::new();
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_lowercase(), value.to_owned());
-    }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
+    let Seen { headers, body, .. } = stub::read(&mut BufReader::new(stream))?;
     let key = headers.get("webhook-id")?.clone();
     Some(Call { key, body: serde_json::from_slice(&body).ok()?, caller })
 }

@@ -2,7 +2,7 @@
 //! made the request is ended before, in or after it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::super::targets::stub::{self, Seen};
 use super::daemon::Daemon;
 use super::story::End;
 use super::worlds::{Request, Site, Worlds};
@@ -205,21 +206,7 @@ fn reply(stream: &mut TcpStream, (status, body): (u16, Value)) {
 
 fn read(stream: &TcpStream) -> Option<Request> {
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let mut words = line.split(' ');
-    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_lowercase(), value.to_owned());
-    }
-    let length = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
+    let Seen { method, path, headers, body } = stub::read(&mut BufReader::new(stream))?;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let mut path = path.split('?').next()?.split('/').skip(1).map(str::to_owned);
     let site = Site::named(&path.next()?)?;

@@ -1,12 +1,13 @@
 //! A receiver of webhooks on loopback that accepts everything and remembers what it got.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use plimsoll::action::webhook::{Secret, sign};
 use serde_json::Value;
+
+use super::super::targets::stub::{self, Seen};
 
 /// What requests are signed with.
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -52,19 +53,8 @@ impl Receiver {
 }
 
 fn take(mut stream: TcpStream) -> Option<Call> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    assert!(line.starts_with("POST /rollback HTTP/1.1"), "{line}");
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_lowercase(), value.to_owned());
-    }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
+    let Seen { method, path, headers, body } = stub::read(&mut BufReader::new(&stream))?;
+    assert_eq!((method.as_str(), path.as_str()), ("POST", "/rollback"));
     let (id, at) = (headers["webhook-id"].clone(), headers["webhook-timestamp"].parse().unwrap());
     let signature = sign(&Secret::new(SECRET).unwrap(), &id, at, &body);
     let call = Call {

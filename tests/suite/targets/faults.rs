@@ -258,15 +258,15 @@ fn each_row_of_the_table_of_faults_has_its_answer_at_every_target() {
             "{name}: {away:?}"
         );
         for code in [301, 302, 307, 400, 403, 404, 415, 422] {
+            // Airflow's token may have ended: it logs in once more, and then it works.
+            if name == "airflow" && code == 403 {
+                continue;
+            }
             let reply = of(stub::Reply::status(code).with("location", "/x"), false);
             let Reply::Rejected { why } = &reply else { panic!("{name} {code}: {reply:?}") };
-            // Airflow logs in again after a 403, and then it works: see below.
             assert!(why.contains(&code.to_string()), "{name}: {why}");
             if code < 400 {
                 assert!(why.contains("redirects are not followed"), "{name}: {why}");
-            }
-            if name == "airflow" && code == 400 {
-                break;
             }
         }
     }

@@ -224,7 +224,8 @@ fn exchange<S: Read + Write + Send + 'static>(
     None
 }
 
-fn read(reader: &mut impl BufRead) -> Option<Seen> {
+/// One request as it was sent; none where the caller has gone in the middle of it.
+pub(crate) fn read(reader: &mut impl BufRead) -> Option<Seen> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ');
@@ -232,11 +233,13 @@ fn read(reader: &mut impl BufRead) -> Option<Seen> {
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_lowercase(), value.to_owned());
     }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    let length = headers.get("content-length").map_or(Some(0), |length| length.parse().ok())?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(Seen { method, path, headers, body })
