@@ -200,7 +200,8 @@ impl Jenkins {
     /// What has become of what waits in the queue.
     async fn waiting(&self, reference: &str) -> Result<Waiting, Reply> {
         let item = reference.strip_prefix(QUEUE).unwrap_or(reference);
-        let answer = self.get(self.client.at(&["queue", "item", item, "api", "json"], &[])?).await?;
+        let tree = [("tree", "cancelled,why,executable[number]")];
+        let answer = self.get(self.client.at(&["queue", "item", item, "api", "json"], &tree)?).await?;
         if answer.status() == 404 {
             return Ok(Waiting::Gone);
         }
@@ -254,7 +255,7 @@ impl Jenkins {
         };
         let answer = self.client.send(self.client.request(Method::POST, url)).await?;
         match answer.status() {
-            // It redirects to where the thing was.
+            // A build redirects to where the request came from.
             200..=299 | 302 | 303 => Ok(Reply::Succeeded { detail: format!("HTTP {}", answer.status()) }),
             _ => Ok(answer.unexpected()),
         }

@@ -189,7 +189,10 @@ impl World for GitlabWorld {
                 let id = form.iter().find(|(name, _)| name == "variables[PLIMSOLL_ACTION_ID]").unwrap();
                 self.start(&json!(format!("plimsoll {}", id.1)));
                 self.forms.push(form);
-                Reply::json(201, self.pipelines.last().unwrap())
+                // Only lists, and a pipeline by its number, tell the name.
+                let mut begun = self.pipelines.last().unwrap().clone();
+                begun.as_object_mut().unwrap().remove("name");
+                Reply::json(201, &begun)
             }
             _ if !allowed => Reply::json(401, &json!({"message": "401 Unauthorized"})),
             ("GET", ["pipelines"]) => {
@@ -200,7 +203,7 @@ impl World for GitlabWorld {
                 let found = self.pipelines.iter().find(|pipeline| pipeline["id"].as_u64() == id.parse().ok());
                 found.map_or_else(not_found, |pipeline| Reply::json(200, pipeline))
             }
-            ("POST", ["pipelines", _, "cancel"]) => Reply::json(200, &json!({"status": "canceled"})),
+            ("POST", ["pipelines", _, "cancel"]) => Reply::json(201, &json!({"status": "canceled"})),
             _ => not_found(),
         }
     }
@@ -286,9 +289,8 @@ impl World for JenkinsWorld {
                     Reply::json(200, &json!({"building": build.2.is_none(), "result": build.2}))
                 })
             }
-            ("POST", ["queue", "cancelItem"] | ["job", "models", "job", "act", _, "stop"]) => {
-                Reply::status(302).with("location", "/")
-            }
+            ("POST", ["queue", "cancelItem"]) => Reply::status(204),
+            ("POST", ["job", "models", "job", "act", _, "stop"]) => Reply::status(302).with("location", "/"),
             _ => not_found(),
         }
     }
