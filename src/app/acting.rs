@@ -3,7 +3,8 @@
 //!
 //! With [`Acting::open`] one process decides and acts. With [`Acting::take_over`] the decisions come
 //! from a topic that one of several processes reads: then each append also moves the offset of the
-//! decisions and proves the ownership of them, and calls begin only while that proof is fresh.
+//! decisions and proves the ownership of them, and calls begin only while that proof is fresh, and not
+//! before what waited in the topic was read.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -68,13 +69,13 @@ impl Acting {
     ) -> anyhow::Result<(Self, Vec<Decision>)> {
         let past = past_decisions(&opened.entries);
         let mut acting = Self::restore(config, opened, executor, results, telemetry, now)?;
-        acting.settle()?;
+        acting.begin(now)?;
         tracing::info!(open_incidents = open_incidents(&past).len(), "incidents are taken up");
         Ok((acting, past))
     }
 
     /// An actor that continues from what the audit log in `opened` says, for as long as this process
-    /// owns the decisions. What it does first waits for `settle`.
+    /// owns the decisions. What it writes first waits for `settle`, and what it does first for `begin`.
     ///
     /// # Errors
     /// When the log contradicts itself.
@@ -131,6 +132,17 @@ impl Acting {
         acting.queue(effects);
         tracing::info!(entries = count, "audit log is open");
         Ok(acting)
+    }
+
+    /// Goes on with what was begun, and begins what was put off: everything that was ordered meanwhile is
+    /// known. Once is enough.
+    ///
+    /// # Errors
+    /// As `decide`.
+    pub fn begin(&mut self, now: i64) -> anyhow::Result<()> {
+        let effects = self.actor.begin(now);
+        self.queue(effects);
+        self.settle()
     }
 
     /// Takes a decision. When this returns, it and its intents are durable.

@@ -7,6 +7,9 @@
 //! safe to stop at any point: after a restart the log says what may already have happened, and the
 //! same decision asks under the same id.
 //!
+//! Between [`Actor::restore`] and [`Actor::begin`] it takes what was decided and ordered while nobody was
+//! there, and asks nothing of any target: an order to stop that waited is older than all that is done next.
+//!
 //! Of the actions that change a model one at a time is under way for a model, a rollback before a
 //! retraining; others wait until it has ended or their own deadline has passed. All else that stands
 //! against an action is in `actor/rules.rs`.
@@ -134,10 +137,13 @@ impl Incidents {
     }
 }
 
-/// The actor. [`Actor::restore`] makes one, from an empty log or a full one.
+/// The actor. [`Actor::restore`] makes one, from an empty log or a full one; it asks nothing of any target
+/// before [`Actor::begin`].
 #[derive(Debug)]
 pub struct Actor {
     config: Config,
+    /// Whether targets may be asked.
+    begun: bool,
     next_seq: u64,
     /// Ids of all decisions and commands in the log.
     seen: BTreeSet<String>,
@@ -169,6 +175,8 @@ impl Actor {
             }
             Input::Report(report) => self.seen_in_log(&report, now, &mut effects),
             Input::Command(command) => self.ordered(&command, now, &mut effects),
+            // Nothing was asked yet, and time does nothing that could not wait a moment longer.
+            Input::CallFinished(_) | Input::Tick if !self.begun => return effects,
             Input::CallFinished(CallFinished { action_id, attempt, result }) => {
                 self.apply(&action_id, Event::Finished { attempt, reply: result }, now, &mut effects);
             }
@@ -185,7 +193,7 @@ impl Actor {
 
     /// The next wall time at which a tick changes something, milliseconds since the epoch.
     pub fn due(&self) -> Option<i64> {
-        self.tasks.values().filter_map(Task::due).min()
+        self.tasks.values().filter_map(Task::due).min().filter(|_| self.begun)
     }
 
     /// The version to go back to from `key` for `policy`.
@@ -234,6 +242,7 @@ impl Actor {
         let task = &self.tasks[id];
         let event = match self.rule(task, now) {
             Rule::Wait => Event::Tick,
+            Rule::Begin if !self.begun => Event::Tick,
             Rule::Ask(until) => {
                 self.name_version(id);
                 // What was approved before was something else.

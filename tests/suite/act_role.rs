@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use plimsoll::app::act::Ended;
 use plimsoll::domain::{Decision, DecisionKind};
 use plimsoll::engine::actor::entry::{Body, Ended as Outcome};
+use plimsoll::engine::decided;
+use plimsoll::safety::{Command, Order, Role};
 
 use world::{Process, SESSION, SHORT_SESSION, World, decision};
 
@@ -86,6 +88,72 @@ fn a_kill_between_any_two_steps_neither_loses_an_action_nor_does_it_under_anothe
 }
 
 #[test]
+fn an_order_to_stop_that_waits_is_obeyed_by_the_next_owner_before_it_asks_anything() {
+    let freeze = Command {
+        id: "f".repeat(32),
+        at: 0,
+        who: "ann".into(),
+        role: Role::Approver,
+        reason: "wrong".into(),
+        order: Order::Freeze,
+    };
+    let decisions = &decisions()[..2];
+    let began = |world: &World| {
+        let state = world.state();
+        state.log.iter().any(|entry| matches!(&entry.body, Body::Intent { .. }))
+    };
+    let mut stopped = 0;
+    for kill_at in 0.. {
+        let world = World::with(decisions);
+        world.state().kill_at = Some(kill_at);
+        world.state().owner = 1;
+        let runtime = runtime();
+        if Process::new(&world, 1).serve(runtime.handle()).is_ok() {
+            break;
+        }
+        // Killed after it was announced and before anything was called.
+        if !world.state().taken.is_empty() || !began(&world) {
+            continue;
+        }
+        world.state().messages.push(decided::encode_command(&freeze));
+        world.state().owner = 2;
+        assert!(matches!(Process::new(&world, 2).serve(runtime.handle()), Ok(Ended::Stopped)));
+        let state = world.state();
+        let called = |body: &Body| match body {
+            Body::Decision { actions, .. } => actions
+                .iter()
+                .any(|planned| planned.action == "back" && state.taken.contains_key(&planned.action_id)),
+            _ => false,
+        };
+        assert!(!state.log.iter().any(|entry| called(&entry.body)), "killed before step {kill_at}");
+        assert_eq!(state.taken.len(), 1, "people are told all the same");
+        stopped += 1;
+    }
+    assert!(stopped > 0, "there is a moment between the intent and the call");
+}
+
+#[test]
+fn nothing_is_asked_before_the_end_of_the_decisions_was_seen() {
+    let world = World::with(&decisions());
+    world.state().owner = 1;
+    world.state().endless = true;
+    let runtime = runtime();
+    let process = Process::new(&world, 1);
+    std::thread::scope(|scope| {
+        let _stop = process.stopped_at_last();
+        let served = scope.spawn(|| process.serve(runtime.handle()));
+        until("the decisions to be in the log", || world.state().committed == Some(3));
+        assert!(process.around.shown.owner() && !process.around.readiness.is_ready());
+        assert_eq!(outcomes(&world), []);
+        let began = |body: &Body| matches!(body, Body::Intent { .. });
+        assert!(!world.state().log.iter().any(|entry| began(&entry.body)));
+        world.state().endless = false;
+        assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
+    });
+    assert_eq!(applied(&world), 3);
+}
+
+#[test]
 fn an_instance_without_the_decisions_is_ready_and_an_owner_only_after_it_has_read_the_log() {
     let world = World::with(&decisions());
     let runtime = runtime();
@@ -103,7 +171,7 @@ fn an_instance_without_the_decisions_is_ready_and_an_owner_only_after_it_has_rea
         assert_eq!(world.state().log, []);
         world.state().unconfirmed = 0;
         until("the owner to act", || process.around.shown.owner());
-        assert!(process.around.readiness.is_ready());
+        until("the owner to be ready", || process.around.readiness.is_ready());
         assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
     });
     assert_eq!(applied(&world), 3);

@@ -117,6 +117,8 @@ impl World {
             kill_at,
         };
         world.carry_out(effects);
+        let effects = world.actor.begin(0);
+        world.carry_out(effects);
         world
     }
 
@@ -144,6 +146,8 @@ impl World {
         for decision in self.history.clone() {
             self.handle(Input::Decision(decision));
         }
+        let effects = self.actor.begin(self.now);
+        self.carry_out(effects);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {

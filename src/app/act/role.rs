@@ -39,7 +39,18 @@ struct Owned {
     messages: VecDeque<Message>,
     /// Whether the group was asked who we are, and brought no revocation since, after it gave us the decisions.
     confirmed: bool,
+    /// Whether the end of the topic was seen.
+    at_end: bool,
+    /// Whether all that had arrived when the log was open is among `messages`, or was taken.
+    drained: bool,
     acting: Option<Acting>,
+}
+
+impl Owned {
+    /// Whether everything was taken that was there when we took over: no order to stop is ahead of us.
+    fn knows(&self) -> bool {
+        self.at_end && self.drained && self.messages.is_empty()
+    }
 }
 
 pub(super) struct Role<'a> {
@@ -123,6 +134,8 @@ impl<'a> Role<'a> {
                             next: assigned.offset.unwrap_or(0),
                             messages: VecDeque::new(),
                             confirmed: false,
+                            at_end: false,
+                            drained: false,
                             acting: None,
                         });
                     }
@@ -146,7 +159,12 @@ impl<'a> Role<'a> {
                         "decisions were removed before they were read; raise kafka.exchange.retention"
                     );
                 }
-                SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
+                SourceEvent::EndOfPartition(partition) => {
+                    if let Some(owned) = self.owned.as_mut().filter(|owned| owned.partition == partition) {
+                        owned.at_end = true;
+                    }
+                }
+                SourceEvent::Finished(_) => {}
             })
             .context("the decisions cannot be read")?;
         if let Some(partition) = wrong {
@@ -156,6 +174,7 @@ impl<'a> Role<'a> {
             self.membership = membership;
             if let Some(owned) = &mut self.owned {
                 owned.confirmed = true;
+                owned.drained = owned.acting.is_some();
             }
         }
         Ok(())
@@ -190,7 +209,6 @@ impl<'a> Role<'a> {
         }
         acting.settle()?;
         (self.acted, self.doubted) = (true, None);
-        ready(around, source);
         if !around.shown.owner() {
             // Nobody is to see an owner that knows of no version that was left.
             around.shown.show(acting.picture((around.clock)()));
@@ -215,6 +233,15 @@ impl<'a> Role<'a> {
                 }
             }
         }
+        if owned.knows() {
+            if let Some(acting) = &mut owned.acting {
+                acting.begin((around.clock)())?;
+            }
+            ready(around, source);
+        } else {
+            around.readiness.unmet(ACT, "the decisions are not read to their end yet");
+        }
+        let Some(acting) = &mut owned.acting else { return Ok(()) };
         acting.tick((around.clock)())?;
         commit(source, acting)
     }

@@ -42,6 +42,9 @@ impl Actor {
                 }
             }
             Order::Deny { action_id } => self.apply(action_id, Event::Deny { detail: says }, now, effects),
+            // What was begun before is stopped when it is taken up.
+            Order::Cancel { action_id }
+                if !self.begun && self.tasks.get(action_id).is_some_and(Task::is_active) => {}
             Order::Cancel { action_id } => {
                 self.apply(action_id, Event::Cancel { detail: says }, now, effects)
             }

@@ -1,8 +1,10 @@
 //! Taking up the audit log after a restart. What the log says was decided is never decided again;
 //! what it says was begun is looked up, finished or handed to a person; what it only announced is begun
-//! now, if it is not too late. Because no call is made before its intent is durable, a log without an
+//! then, if it is not too late. Because no call is made before its intent is durable, a log without an
 //! intent proves that there was no call. Holds, freezes, budgets, breakers and the standing of versions
 //! follow from the same entries, so that a restart makes nothing possible that was not.
+//!
+//! Knowing comes before acting: what was ordered meanwhile is taken in between.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -40,10 +42,12 @@ pub fn past_decisions<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<D
 
 impl Actor {
     /// An actor that knows what `entries` (the whole log, in order) say, at wall time `now`; and
-    /// what it does first.
+    /// what is to be written and shown of that. It takes decisions, reports and commands from then on, and
+    /// asks nothing of any target before [`Actor::begin`].
     pub fn restore(config: Config, entries: Vec<Entry>, now: i64) -> Result<(Self, Vec<Effect>), Error> {
         let mut actor = Self {
             config,
+            begun: false,
             next_seq: 0,
             seen: BTreeSet::new(),
             incidents: Incidents::default(),
@@ -74,23 +78,33 @@ impl Actor {
         actor.audit(Body::Started { about }, now, &mut effects);
         actor.mend(torn, now, &mut effects);
         for id in actor.in_order(|_| true) {
-            let Some(task) = actor.tasks.get_mut(&id) else { continue };
-            let (logged, begun) = (task.machine.terms.idempotency, task.is_active());
-            let same_target = task.configure(&actor.config);
-            if begun {
-                // A repetition is only as harmless as it was thought to be when it was begun.
-                task.machine.terms.idempotency = logged.max(task.machine.terms.idempotency);
-            }
-            effects.push(Effect::Recalled(task.view()));
-            if begun {
-                let allowed = same_target && actor.still_allowed(&actor.tasks[&id]);
-                actor.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
-            } else if let Some(detail) = task.machine.cancelled.clone() {
+            effects.push(Effect::Recalled(actor.tasks[&id].view()));
+            let task = &actor.tasks[&id];
+            if let Some(detail) = task.machine.cancelled.clone().filter(|_| !task.is_active()) {
                 actor.apply(&id, Event::Deny { detail }, now, &mut effects);
             }
         }
         actor.advance(now, &mut effects);
         Ok((actor, effects))
+    }
+
+    /// Goes on at wall time `now` with what was begun, and begins what was put off. Once is enough.
+    pub fn begin(&mut self, now: i64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if std::mem::replace(&mut self.begun, true) {
+            return effects;
+        }
+        for id in self.in_order(Task::is_active) {
+            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            let logged = task.machine.terms.idempotency;
+            let same_target = task.configure(&self.config);
+            // A repetition is only as harmless as it was thought to be when it was begun.
+            task.machine.terms.idempotency = logged.max(task.machine.terms.idempotency);
+            let allowed = same_target && self.still_allowed(&self.tasks[&id]);
+            self.apply(&id, Event::Resume { allowed, same_target }, now, &mut effects);
+        }
+        self.advance(now, &mut effects);
+        effects
     }
 
     /// Writes what belongs to the last decision and did not reach the log with it.

@@ -101,7 +101,23 @@ impl Run {
         let (actor, effects) = Actor::restore(config, log.clone(), now).unwrap();
         let mut run = Self { actor, log };
         run.keep(&effects);
-        (run, effects)
+        let begun = run.begin(now);
+        (run, [effects, begun].concat())
+    }
+
+    /// One that knows what `log` says, and has not begun.
+    fn knows(log: Vec<Entry>, now: i64) -> Self {
+        let (actor, effects) = Actor::restore(config(), log.clone(), now).unwrap();
+        assert_eq!(calls(&effects), [] as [&Call; 0]);
+        let mut run = Self { actor, log };
+        run.keep(&effects);
+        run
+    }
+
+    fn begin(&mut self, now: i64) -> Vec<Effect> {
+        let effects = self.actor.begin(now);
+        self.keep(&effects);
+        effects
     }
 
     fn keep(&mut self, effects: &[Effect]) {
@@ -419,8 +435,8 @@ fn a_log_with_a_gap_or_an_outcome_of_nothing_is_refused() {
 fn people_are_told_at_once_of_what_was_suppressed() {
     let mut config = config();
     config.policies.get_mut("fair").unwrap().escalate = vec!["tell".to_owned()];
-    let mut actor = Actor::restore(config, Vec::new(), 5_000).unwrap().0;
-    let effects = actor.handle(violated("fair", "2", &["back"]), 5_000);
+    let (mut run, _) = Run::start(config, Vec::new(), 5_000);
+    let effects = run.at(5_000, violated("fair", "2", &["back"]));
     let asked: Vec<&str> = effects
         .iter()
         .filter_map(|effect| match effect {

@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) writer: u64,
     /// To whom the group has given the decisions.
     pub(super) owner: u64,
+    /// Whether nobody says where the topic ends.
+    pub(super) endless: bool,
     /// How many appends the group does not confirm before it does.
     pub(super) unconfirmed: u32,
     /// Attempts that reached the target, by action: the number of each, in order.
@@ -195,7 +197,7 @@ impl Process {
 
     /// Plays one session.
     pub(super) fn serve(&self, runtime: &tokio::runtime::Handle) -> anyhow::Result<Ended> {
-        let mut source = Group { process: self.clone(), position: None };
+        let mut source = Group { process: self.clone(), position: None, told_end: false };
         act::serve(&mut source, &mut |ownership| self.open(ownership, runtime), &self.around)
     }
 
@@ -238,6 +240,8 @@ struct Group {
     process: Process,
     /// The next message, while the decisions are ours.
     position: Option<usize>,
+    /// Whether the end was told since the last message.
+    told_end: bool,
 }
 
 impl Source for Group {
@@ -250,10 +254,10 @@ impl Source for Group {
         sink: &mut dyn FnMut(SourceEvent<'_>),
     ) -> Result<usize, Killed> {
         let partition = SourcePartition::new("decisions", 0);
-        let ours;
+        let (ours, endless);
         let messages: VecDeque<(i64, Vec<u8>)> = {
             let state = self.process.world.state();
-            ours = state.owner == self.process.number;
+            (ours, endless) = (state.owner == self.process.number, state.endless);
             if self.process.until_quiet && state.quiet() {
                 self.process.around.stop.store(true, Ordering::SeqCst);
             }
@@ -268,6 +272,7 @@ impl Source for Group {
             (true, None) => {
                 let offset = self.process.world.state().committed;
                 self.position = Some(offset.unwrap_or(0) as usize);
+                self.told_end = false;
                 let metadata = offset.map(|_| String::new());
                 sink(SourceEvent::Assigned(vec![Assigned { partition, offset, metadata }]));
                 Ok(1)
@@ -275,6 +280,11 @@ impl Source for Group {
             (false, Some(_)) => {
                 self.position = None;
                 sink(SourceEvent::Revoked(vec![partition]));
+                Ok(1)
+            }
+            (true, Some(_)) if messages.is_empty() && !self.told_end && !endless => {
+                self.told_end = true;
+                sink(SourceEvent::EndOfPartition(partition));
                 Ok(1)
             }
             _ if messages.is_empty() => {
@@ -289,6 +299,7 @@ impl Source for Group {
                     sink(SourceEvent::Record(record));
                     self.position = Some(*offset as usize + 1);
                 }
+                self.told_end = false;
                 Ok(messages.len())
             }
         }

@@ -123,6 +123,7 @@ fn roll_back_at(url: String, ca_file: Option<PathBuf>, timeout: Duration) -> End
 
     let mut pending = 0;
     let (mut actor, _) = Actor::restore(config, vec![], clock()).unwrap();
+    actor.begin(clock());
     let mut inputs = vec![
         Input::Decision(decision(DecisionKind::Violated, "p0", "m0", "v2", 2)),
         Input::Decision(decision(DecisionKind::Qualified, "p0", "m0", "v1", 1)),

@@ -148,6 +148,7 @@ fn open(path: &Path) -> (FileStore, Vec<Entry>) {
 fn told(path: &Path, messages: &[Vec<u8>]) -> usize {
     let (mut store, entries) = open(path);
     let (mut actor, mut effects) = Actor::restore(config(), entries, NOW).unwrap();
+    effects.extend(actor.begin(NOW));
     let mut refused = 0;
     for (at, message) in (0..).zip(messages) {
         let now = NOW + at;

@@ -115,6 +115,8 @@ impl Owner {
         let (views, calls) = (Vec::new(), Vec::new());
         let mut owner = Self { config, telemetry, actor, log, views, calls, now };
         owner.carry_out(effects);
+        let effects = owner.actor.begin(now);
+        owner.carry_out(effects);
         owner
     }
 

@@ -127,6 +127,8 @@ pub(super) struct World {
     kill_at: Option<usize>,
     /// Whether the input being handled is only a report.
     reporting: bool,
+    /// Whether the actor may ask anything: it has read what waited.
+    begun: bool,
 }
 
 impl World {
@@ -146,8 +148,10 @@ impl World {
             steps: 0,
             kill_at,
             reporting: false,
+            begun: false,
         };
         world.carry_out(effects);
+        world.begin();
         world
     }
 
@@ -303,11 +307,19 @@ impl World {
             }
         }
         let (actor, effects) = Actor::restore(config(), self.log.clone(), self.now).unwrap();
+        self.begun = false;
         self.actor = actor;
         self.carry_out(effects);
         for input in self.topic.clone() {
             self.handle(input);
         }
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        let effects = self.actor.begin(self.now);
+        self.begun = true;
+        self.carry_out(effects);
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -328,7 +340,10 @@ impl World {
                     }
                     self.log.push(entry);
                 }
-                Effect::Call(call) => self.check_call(call),
+                Effect::Call(call) => {
+                    assert!(self.begun, "nothing is asked before what waited was read");
+                    self.check_call(call);
+                }
                 Effect::Changed(view) | Effect::Recalled(view) => {
                     self.shown.insert(view.id.clone(), view);
                 }

@@ -307,3 +307,36 @@ fn a_retraining_that_a_person_let_through_does_not_give_way_to_one_that_waits_fo
     let effects = run.at(2, order("c1", approve));
     assert_eq!((refusal(&effects), called(&effects)), (None, vec!["train"]));
 }
+
+#[test]
+fn an_order_that_waited_is_taken_before_anything_is_asked() {
+    let stop = |run: &mut Run, order: Order| refusal(&run.at(6, self::order("c1", order)));
+    // The intent is in the log, and nobody knows whether the request went out.
+    let mut before = Run::new().with_good_version();
+    let id = calls(&before.at(5, violated("fair", "v2", &["back"])))[0].action_id.clone();
+    let hold = || Order::Hold(crate::safety::ModelName { tenant: None, model: "credit".into() });
+    for order in [Order::Freeze, hold(), Order::Cancel { action_id: id }] {
+        let mut run = Run::knows(before.log.clone(), 6);
+        assert_eq!(stop(&mut run, order.clone()), None);
+        let effects = run.begin(7);
+        let asked: Vec<&Step> = calls(&effects).into_iter().map(|call| &call.step).collect();
+        assert!(!asked.contains(&&Step::Submit), "{order:?}: {asked:?}");
+        assert_eq!(run.begin(8), [], "it begins once");
+    }
+    let mut run = Run::knows(before.log, 6);
+    let asked = run.begin(7);
+    assert_eq!(calls(&asked)[0].step, Step::Submit, "without an order it goes on");
+}
+
+#[test]
+fn what_is_decided_before_it_begins_is_asked_about_and_begun_when_it_does() {
+    let (mut run, _) = Run::start(asking(), vec![], 0);
+    run = run.with_good_version();
+    let effects = run.at(5, violated("fair", "v2", &["back", "tell"]));
+    assert_eq!(called(&effects), ["tell"]);
+    let mut run = Run { actor: Actor::restore(asking(), run.log.clone(), 6).unwrap().0, log: run.log };
+    let effects = run.at(6, violated("drift", "v2", &["tell"]));
+    assert_eq!(called(&effects), [""; 0], "nothing is asked yet");
+    assert_eq!(run.at(6, Input::Tick), []);
+    assert_eq!((run.actor.due(), called(&run.begin(7))), (None, vec!["tell", "tell"]));
+}
