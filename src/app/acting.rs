@@ -35,6 +35,7 @@ enum Then {
     Show(Box<ActionView>),
     Recall(Box<ActionView>),
     Told(CommandView),
+    RecallOrder(CommandView),
 }
 
 /// The actor with everything it needs to act.
@@ -115,6 +116,7 @@ impl Acting {
         }
         let count = opened.entries.len();
         telemetry.actions_taken_up(&opened.entries);
+        telemetry.audit_log(opened.store.extent());
         let (actor, effects) =
             Actor::restore(config, opened.entries, now).context("the audit log contradicts itself")?;
         let mut acting = Self {
@@ -191,7 +193,9 @@ impl Acting {
     /// When the audit log cannot be written.
     pub fn tick(&mut self, now: i64) -> anyhow::Result<()> {
         self.settle()?;
-        self.store.publish_due(now).context("no checkpoint of the audit log can be published")?;
+        let signed = self.store.publish_due(now).context("no checkpoint of the audit log can be published");
+        self.telemetry.audit_log(self.store.extent());
+        signed?;
         while let Ok(finished) = self.results.try_recv() {
             self.telemetry.answered(&finished);
             self.handle(Input::CallFinished(finished), now)?;
@@ -230,6 +234,7 @@ impl Acting {
                 Then::Show(view) => self.show(*view),
                 Then::Recall(view) => self.keep(*view),
                 Then::Told(command) => self.show_command(command),
+                Then::RecallOrder(command) => self.keep_command(command),
             }
         }
         Ok(())
@@ -295,6 +300,7 @@ impl Acting {
                 Effect::Call(call) => self.waiting.push_back(Then::Call(call)),
                 Effect::Changed(view) => self.waiting.push_back(Then::Show(Box::new(view))),
                 Effect::Recalled(view) => self.waiting.push_back(Then::Recall(Box::new(view))),
+                Effect::RecalledOrder(command) => self.waiting.push_back(Then::RecallOrder(command)),
                 Effect::Ordered(command) => self.waiting.push_back(Then::Told(command)),
             }
         }
@@ -333,6 +339,10 @@ impl Acting {
                 tracing::warn!(id, who, order, reason, why, "a person's order was refused");
             }
         }
+        self.keep_command(command);
+    }
+
+    fn keep_command(&mut self, command: CommandView) {
         self.commands.push_back(command);
         if self.commands.len() > RECENT_COMMANDS {
             self.commands.pop_front();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::actor::Entry;
 
 use super::head::Head;
-use super::{Checkpoints, Consumed, Cut, Error, Opened, Store, lines, tlog};
+use super::{Checkpoints, Consumed, Cut, Error, Extent, Opened, Store, lines, tlog};
 
 /// An open file.
 #[derive(Debug)]
@@ -186,6 +186,10 @@ impl Store for FileStore {
 
     fn publish_due(&mut self, now: i64) -> Result<(), Error> {
         self.publish(Some(now))
+    }
+
+    fn extent(&self) -> Extent {
+        self.head.extent()
     }
 
     fn stores_offsets(&self) -> bool {

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::Error;
 use super::tlog::{Checkpoint, Edge, SignerKey, VerifierKey, leaf};
+use super::{Error, Extent};
 
 /// By whom and how often checkpoints are signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,12 @@ impl Head {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How long the log is, and how much of it is signed.
+    pub(super) fn extent(&self) -> Extent {
+        let covered = || self.newest.as_ref().map_or(0, |newest| newest.size);
+        Extent { entries: self.edge.size(), signed: self.signing.as_ref().map(|_| covered()) }
     }
 
     /// Takes an entry that became durable.

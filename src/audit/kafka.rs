@@ -26,7 +26,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::error::kind_of;
 use super::head::Head;
-use super::{Checkpoints, Consumed, Error, Kind, Opened, Store, lines};
+use super::{Checkpoints, Consumed, Error, Extent, Kind, Opened, Store, lines};
 use crate::engine::actor::Entry;
 
 /// How long a broker may be silent.
@@ -282,6 +282,10 @@ impl Store for KafkaStore {
 
     fn publish_due(&mut self, now: i64) -> Result<(), Error> {
         self.publish(Some(now), PATIENCE)
+    }
+
+    fn extent(&self) -> Extent {
+        self.head.extent()
     }
 
     fn stores_offsets(&self) -> bool {

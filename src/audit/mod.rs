@@ -47,6 +47,9 @@ pub trait Store: Send + std::fmt::Debug {
         Ok(())
     }
 
+    /// How long the log is, and how much of it is signed.
+    fn extent(&self) -> Extent;
+
     /// Whether `append` stores offsets. Where it does not, whoever reads the decisions commits them,
     /// after the entries.
     fn stores_offsets(&self) -> bool;
@@ -72,6 +75,15 @@ fn lines(entries: &[Entry], next: u64) -> Result<Vec<String>, Error> {
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// How long a log is, in entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// All that are durable.
+    pub entries: u64,
+    /// Those that the newest checkpoint covers; none where nothing is signed.
+    pub signed: Option<u64>,
 }
 
 /// A log that was opened.

@@ -111,6 +111,8 @@ pub enum Effect {
     Recalled(ActionView),
     /// Show what became of a command.
     Ordered(CommandView),
+    /// Show what became of a command before the process started.
+    RecalledOrder(CommandView),
 }
 
 /// The open incidents: by policy and key.

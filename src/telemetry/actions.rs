@@ -14,6 +14,7 @@ use std::time::Instant;
 use super::Telemetry;
 use super::catalogue::Id;
 use super::events::{ActionOutcome, State};
+use crate::audit::Extent;
 use crate::engine::actor::{Call, CallFinished, Entry};
 use crate::engine::view::ActionView;
 use crate::safety::{ActionKind, Reply, Suppression};
@@ -86,6 +87,8 @@ pub(super) struct Actions {
     declared: BTreeMap<(String, String), ActionKind>,
     /// What has not ended; none where another process owns the actions.
     open: Option<Open>,
+    /// How long the audit log is, where this process owns the actions.
+    log: Extent,
     /// Questions that are not answered yet, by action and number: their labels, and since when.
     asked: BTreeMap<(String, u32), (String, &'static str, Instant)>,
 }
@@ -151,6 +154,11 @@ impl Telemetry {
         let Some(mut open) = state.actions.open.take() else { return };
         open.take(entries, &mut |event| count(&mut state, event));
         state.actions.open = Some(open);
+    }
+
+    /// The audit log of the owner is so long, and so much of it is signed.
+    pub fn audit_log(&self, extent: Extent) {
+        self.events().lock().actions.log = extent;
     }
 
     /// An action is in another state. Ends are counted by their entries; that a person is asked has none.

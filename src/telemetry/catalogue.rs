@@ -375,6 +375,12 @@ catalogue! {
         /// Whether the target of an action is left alone because it failed too often: 0 closed, 1 half open (one may try), 2 open.
         ActionBreaker = "plimsoll_action_breaker_state" Gauge None [action] Series::PerAction;
     }
+    "Audit log" {
+        /// Entries in the audit log; absent where another process owns the actions, as the others of this part.
+        AuditEntries = "plimsoll_audit_entries" Gauge None [] Series::One;
+        /// Of these, those that the newest checkpoint covers; absent without a key.
+        AuditSigned = "plimsoll_audit_signed_entries" Gauge None [] Series::One;
+    }
     "People and safety" {
         /// Orders of people by what became of them: accepted, refused.
         Commands = "plimsoll_commands_total" Counter None [order outcome] Series::Fixed(16);

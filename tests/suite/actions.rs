@@ -167,7 +167,7 @@ impl World {
                     self.check_one_change_a_model();
                 }
                 Effect::Call(call) => self.check_call(call),
-                Effect::Changed(_) | Effect::Recalled(_) | Effect::Ordered(_) => {}
+                Effect::Changed(_) | Effect::Recalled(_) | Effect::Ordered(_) | Effect::RecalledOrder(_) => {}
             }
         }
     }

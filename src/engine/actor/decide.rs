@@ -18,6 +18,9 @@ use crate::safety::{self, ActionKind, Event, Halt, PolicyMode, Suppression};
 /// Most bytes of the positions in sealed evidence.
 const POSITIONS_BYTES: usize = 32_768;
 
+/// Why people are told where everything was frozen by itself.
+pub(super) const FROZEN: &str = "frozen";
+
 /// Who freezes where no person does.
 pub(super) const PLIMSOLL: &str = "plimsoll";
 
@@ -198,9 +201,20 @@ impl Actor {
         self.audit(Body::Frozen { models: models as u64, reason: reason.clone() }, now, effects);
         self.frozen = Some(Stop { who: PLIMSOLL.to_owned(), reason: reason.clone(), at: now });
         self.stop_where(|_| true, Suppression::Frozen, now, effects);
+        self.tell_of_freeze(decision, &reason, now, effects);
+    }
+
+    /// Tells people that everything was frozen at `decision`.
+    pub(super) fn tell_of_freeze(
+        &mut self,
+        decision: &Decision,
+        reason: &str,
+        now: i64,
+        effects: &mut Vec<Effect>,
+    ) {
         let about = |task: &Task| task.changes_model() && task.decision.id == decision.id;
         if let Some(id) = self.in_order(about).first().cloned() {
-            self.escalate(&id, "frozen", &reason, now, effects);
+            self.escalate(&id, FROZEN, reason, now, effects);
         }
     }
 

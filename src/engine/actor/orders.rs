@@ -20,16 +20,7 @@ impl Actor {
             deadline,
         };
         self.audit(body, now, effects);
-        effects.push(Effect::Ordered(CommandView {
-            id: command.id.clone(),
-            at: command.at,
-            who: command.who.clone(),
-            role: command.role,
-            order: command.order.name(),
-            reason: command.reason.clone(),
-            outcome: if refused.is_none() { CommandOutcome::Accepted } else { CommandOutcome::Refused },
-            why: refused.clone(),
-        }));
+        effects.push(Effect::Ordered(view(command, refused.as_deref())));
         self.note(command, refused.is_none(), deadline, now);
         if refused.is_some() {
             return;
@@ -189,6 +180,20 @@ impl Actor {
             || self.reached.keys().any(mine)
             || self.ledger.knows(model)
             || self.tasks.values().any(|task| mine(&task.model()))
+    }
+}
+
+/// A command as it is shown, and why it was refused, if it was.
+pub(super) fn view(command: &Command, refused: Option<&str>) -> CommandView {
+    CommandView {
+        id: command.id.clone(),
+        at: command.at,
+        who: command.who.clone(),
+        role: command.role,
+        order: command.order.name(),
+        reason: command.reason.clone(),
+        outcome: if refused.is_none() { CommandOutcome::Accepted } else { CommandOutcome::Refused },
+        why: refused.map(str::to_owned),
     }
 }
 

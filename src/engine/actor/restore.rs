@@ -9,18 +9,21 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::entry::{Body, Entry, Error};
+use super::orders::view;
 use super::task::Task;
 use super::{Actor, Config, Effect, Incidents};
 use crate::domain::{Decision, DecisionKind};
 use crate::engine::view::Stop;
 use crate::safety::{Event, Halt, Ledger, Order, Phase, PolicyMode, Spent, State};
 
-use super::decide::PLIMSOLL;
+use super::decide::{FROZEN, PLIMSOLL};
 
 /// Most of the actions that ended long ago that are shown after a restart.
 const RECALLED: usize = 500;
+/// Most of the commands that are shown after a restart.
+const RECALLED_COMMANDS: usize = 200;
 
-/// What follows from the last decision and may not have reached the log with it. A log in a file can be
+/// What follows from the last entries and may not have reached the log with them. A log in a file can be
 /// cut between any two lines.
 #[derive(Default)]
 struct Torn {
@@ -28,6 +31,49 @@ struct Torn {
     unsealed: Option<Entry>,
     /// The decision at which everything is to be frozen.
     alarming: Option<Decision>,
+    /// The decision at which everything was frozen, why, and that people were not told.
+    untold: Option<(Decision, String)>,
+    /// The action that ended last, of which people may have to be told.
+    ended: Option<String>,
+}
+
+impl Torn {
+    /// What is missing after `entry`. A start in between says nothing of it: what it was to write may have
+    /// been cut off too.
+    fn take(&mut self, entry: &Entry) {
+        match &entry.body {
+            Body::Started { .. } => return,
+            Body::Decision { actions, .. } if !actions.is_empty() => self.unsealed = Some(entry.clone()),
+            Body::Evidence { .. } => {
+                self.unsealed = None;
+                return;
+            }
+            _ => {}
+        }
+        let alarming = self.alarming.take();
+        // What was stopped by the freeze may have ended with it.
+        let stopped = match &entry.body {
+            Body::Outcome { .. } => true,
+            Body::Escalated { reason, .. } => reason != FROZEN,
+            _ => false,
+        };
+        self.untold = self.untold.take().filter(|_| stopped);
+        self.ended = None;
+        match &entry.body {
+            Body::Frozen { reason, .. } => {
+                self.untold = alarming.map(|decision| (decision, reason.clone()));
+            }
+            Body::Outcome { action_id, .. } | Body::Verified { action_id, .. } => {
+                self.ended = Some(action_id.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it is of actions that may have ended.
+    fn is_of_ends(&self) -> bool {
+        self.ended.is_some() || self.untold.is_some()
+    }
 }
 
 /// The decisions in the log, oldest first, without their evidence. An evaluator that starts again
@@ -62,18 +108,27 @@ impl Actor {
             next_order: 0,
         };
         let mut torn = Torn::default();
-        let mut ended = VecDeque::new();
+        let (mut ended, mut ordered) = (VecDeque::new(), VecDeque::new());
         for entry in entries {
             entry.follows(actor.next_seq)?;
             actor.next_seq += 1;
             // What no longer mattered when the next input came was off the list by then.
-            if matches!(entry.body, Body::Started { .. } | Body::Decision { .. } | Body::Command { .. }) {
+            let restarted = matches!(entry.body, Body::Started { .. });
+            if restarted && !torn.is_of_ends()
+                || matches!(entry.body, Body::Decision { .. } | Body::Command { .. })
+            {
                 ended.extend(actor.forget().iter().map(Task::view));
                 ended.drain(..ended.len().saturating_sub(RECALLED));
             }
+            if let Body::Command { command, why, .. } = &entry.body {
+                ordered.push_back(view(command, why.as_deref()));
+                ordered.drain(..ordered.len().saturating_sub(RECALLED_COMMANDS));
+            }
+            torn.take(&entry);
             actor.recall(entry, &mut torn)?;
         }
         let mut effects: Vec<Effect> = ended.into_iter().map(Effect::Recalled).collect();
+        effects.extend(ordered.into_iter().map(Effect::RecalledOrder));
         let about = actor.config.started.clone();
         actor.audit(Body::Started { about }, now, &mut effects);
         actor.mend(torn, now, &mut effects);
@@ -107,7 +162,7 @@ impl Actor {
         effects
     }
 
-    /// Writes what belongs to the last decision and did not reach the log with it.
+    /// Writes what belongs to the last entries and did not reach the log with them.
     fn mend(&mut self, torn: Torn, now: i64, effects: &mut Vec<Effect>) {
         if let Some(entry) = torn.unsealed
             && let Body::Decision { decision, omitted, actions } = &entry.body
@@ -126,20 +181,15 @@ impl Actor {
         if let Some(decision) = torn.alarming {
             self.look_at_fleet(&decision, now, effects);
         }
+        if let Some((decision, reason)) = torn.untold {
+            self.tell_of_freeze(&decision, &reason, now, effects);
+        }
+        if let Some(id) = torn.ended {
+            self.escalate_end(&id, now, effects);
+        }
     }
 
     fn recall(&mut self, entry: Entry, torn: &mut Torn) -> Result<(), Error> {
-        let decided = matches!(&entry.body, Body::Decision { actions, .. } if !actions.is_empty());
-        let sealed = matches!(&entry.body, Body::Evidence { .. });
-        if decided {
-            torn.unsealed = Some(entry.clone());
-        } else if sealed {
-            torn.unsealed = None;
-        }
-        // A start in between says nothing of it: what it was to write may have been cut off too.
-        if !sealed && !matches!(&entry.body, Body::Started { .. }) {
-            torn.alarming = None;
-        }
         let Entry { seq, time, body, .. } = entry;
         match body {
             Body::Started { .. } => {}

@@ -175,6 +175,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
         Effect::Changed(_) => "changed",
         Effect::Recalled(_) => "recalled",
         Effect::Ordered(_) => "ordered",
+        Effect::RecalledOrder(_) => "recalled order",
         Effect::Audit(entry) => match entry.body {
             Body::Started { .. } => "started",
             Body::Decision { .. } => "decision",

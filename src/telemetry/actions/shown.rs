@@ -35,6 +35,10 @@ impl Actions {
         for ((model, action), expires) in soonest {
             wall_time(page, Id::ApprovalExpires, &[model, action], expires);
         }
+        page.set(Id::AuditEntries, &[], Value::Count(self.log.entries));
+        if let Some(signed) = self.log.signed {
+            page.set(Id::AuditSigned, &[], Value::Count(signed));
+        }
         stops(safety, page);
         self.breakers(safety, page);
         self.known_good(safety, page);

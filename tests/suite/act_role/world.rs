@@ -11,7 +11,7 @@ use plimsoll::action::{Clock, Executor, Target};
 use plimsoll::api::Readiness;
 use plimsoll::app::act::{self, ACT, Decisions, Ended, Ownership, Shown, Surroundings};
 use plimsoll::app::acting::Acting;
-use plimsoll::audit::{Consumed, Error, Opened, Store};
+use plimsoll::audit::{Consumed, Error, Extent, Opened, Store};
 use plimsoll::domain::{Decision, DecisionKind, EventTime, ModelKey, Segment, SourcePartition};
 use plimsoll::engine::actor::entry::Body;
 use plimsoll::engine::actor::{ActionSpec, Call, Config, Entry, PolicyTerms};
@@ -347,6 +347,10 @@ impl Store for Log {
         }
         state.committed = Some(consumed.expect("every append accounts for what was read").next);
         if process.step(&mut state) { Ok(()) } else { Err(Error::Broken) }
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { entries: self.0.world.state().log.len() as u64, signed: None }
     }
 
     fn stores_offsets(&self) -> bool {

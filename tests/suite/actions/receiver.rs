@@ -149,7 +149,11 @@ fn roll_back_at(url: String, ca_file: Option<PathBuf>, timeout: Duration) -> End
                     executor.submit(call);
                 }
                 Effect::Audit(Entry { body: Body::Outcome { outcome, .. }, .. }) => return outcome,
-                Effect::Audit(_) | Effect::Changed(_) | Effect::Recalled(_) | Effect::Ordered(_) => {}
+                Effect::Audit(_)
+                | Effect::Changed(_)
+                | Effect::Recalled(_)
+                | Effect::Ordered(_)
+                | Effect::RecalledOrder(_) => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use plimsoll::audit::tlog::{Algorithm, Checkpoint, SignerKey, VerifierKey, notes};
-use plimsoll::audit::{Checkpoints, Kind, Opened, Signing};
+use plimsoll::audit::{Checkpoints, Extent, Kind, Opened, Signing};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -43,7 +43,9 @@ fn a_checkpoint_is_signed_when_it_is_time_and_something_was_added_and_at_the_end
     store.append(&[entry(2)], None).unwrap();
     store.publish_due(5_999).unwrap();
     assert_eq!(sizes(&path, &keys), [2]);
+    assert_eq!(store.extent(), Extent { entries: 3, signed: Some(2) });
     store.publish_due(6_000).unwrap();
+    assert_eq!(store.extent(), Extent { entries: 3, signed: Some(3) });
     store.publish_due(60_000).unwrap();
     assert_eq!(sizes(&path, &keys), [2, 3]);
     // A clock that was put back does not silence it.

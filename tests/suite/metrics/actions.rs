@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll::audit::Extent;
 use plimsoll::domain::{Decision, DecisionKind, EventTime, Segment};
 use plimsoll::engine::actor::{
     ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, PolicyTerms,
@@ -145,7 +146,7 @@ impl Owner {
                     self.telemetry.action_changed(&view);
                     self.views.push(view);
                 }
-                Effect::Audit(_) | Effect::Recalled(_) | Effect::Ordered(_) => {}
+                Effect::Audit(_) | Effect::Recalled(_) | Effect::Ordered(_) | Effect::RecalledOrder(_) => {}
             }
         }
     }
@@ -323,8 +324,20 @@ fn a_process_that_does_not_own_the_actions_says_nothing_of_what_is_open() {
     owner.handle(decision(DecisionKind::Qualified, "v1", &[]));
     owner.handle(decision(DecisionKind::Violated, "v2", &["back"]));
     owner.order(1, Order::Freeze);
+    owner.telemetry.audit_log(Extent { entries: 7, signed: Some(5) });
     let page = owner.page();
-    let gauges = ["actions_open", "frozen", "frozen_timestamp_seconds", "known_good_version"];
+    assert_eq!(
+        ["entries", "signed_entries"].map(|of| sample(&page, &format!("plimsoll_audit_{of}"))),
+        [7.0, 5.0]
+    );
+    let gauges = [
+        "actions_open",
+        "frozen",
+        "frozen_timestamp_seconds",
+        "known_good_version",
+        "audit_entries",
+        "audit_signed_entries",
+    ];
     for name in gauges {
         assert!(page.contains(&format!("# TYPE plimsoll_{name} ")), "{name}");
     }

@@ -340,3 +340,69 @@ fn what_is_decided_before_it_begins_is_asked_about_and_begun_when_it_does() {
     assert_eq!(run.at(6, Input::Tick), []);
     assert_eq!((run.actor.due(), called(&run.begin(7))), (None, vec!["tell", "tell"]));
 }
+
+#[test]
+fn an_end_that_people_were_not_told_of_before_the_log_was_cut_is_told_after_it() {
+    let mut config = config();
+    config.policies.get_mut("fair").unwrap().escalate = vec!["tell".to_owned()];
+    let (run, _) = Run::start(config.clone(), vec![], 0);
+    let mut run = run.with_good_version();
+    let id = calls(&run.at(5, violated("fair", "v2", &["back"])))[0].action_id.clone();
+    run.at(6, ended(&id, Reply::Rejected { why: "no".into() }));
+    let outcome = run.log.iter().position(|entry| matches!(entry.body, Body::Outcome { .. })).unwrap();
+    assert!(matches!(run.log[outcome + 1].body, Body::Escalated { .. }));
+    let told = |log: &[Entry]| {
+        let is =
+            |entry: &&Entry| matches!(&entry.body, Body::Escalated { action_id, .. } if *action_id == id);
+        log.iter().filter(is).count()
+    };
+    // Cut after the outcome; and once more, after what the next start wrote first.
+    let (again, effects) = Run::start(config.clone(), run.log[..=outcome].to_vec(), 7);
+    assert_eq!((told(&again.log), called(&effects)), (1, vec!["tell"]));
+    let (again, effects) = Run::start(config.clone(), again.log[..=outcome + 1].to_vec(), 8);
+    assert_eq!((told(&again.log), called(&effects)), (1, vec!["tell"]));
+    // What is whole is not told again.
+    let (whole, _) = Run::start(config, again.log, 9);
+    assert_eq!(told(&whole.log), 1);
+}
+
+#[test]
+fn what_people_ordered_is_shown_after_a_restart_and_is_no_news() {
+    let mut run = Run::new();
+    run.at(1, order("c1", Order::Freeze));
+    run.at(2, order("c2", Order::Freeze));
+    run.at(3, order("c3", Order::Release(crate::safety::ModelName { tenant: None, model: "credit".into() })));
+    let (_, effects) = Run::start(config(), run.log, 4);
+    let shown: Vec<(&str, bool)> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::RecalledOrder(view) => Some((view.id.as_str(), view.why.is_none())),
+            Effect::Ordered(view) => panic!("{view:?} is no news"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(shown, [("c1", true), ("c2", true), ("c3", false)]);
+}
+
+#[test]
+fn what_runs_is_stopped_when_it_is_taken_up_where_that_was_ordered_meanwhile() {
+    let mut config = config();
+    config.actions[1].abilities = all();
+    let (mut run, _) = Run::start(config.clone(), vec![], 0);
+    let id = calls(&run.at(0, violated("fair", "v2", &["train"])))[0].action_id.clone();
+    let taken = Reply::Accepted { reference: Some("run-7".into()), detail: "running".into(), done: false };
+    run.at(1, ended(&id, taken));
+    let know = |log: &[Entry]| Run {
+        actor: Actor::restore(config.clone(), log.to_vec(), 2).unwrap().0,
+        log: log.to_vec(),
+    };
+    let mut stopped = know(&run.log);
+    let effects = stopped.at(2, order("c1", Order::Cancel { action_id: id }));
+    assert_eq!((refusal(&effects), called(&effects)), (None, vec![]));
+    let mut runs = know(&run.log);
+    for (run, asked) in [(&mut stopped, "cancel"), (&mut runs, "poll")] {
+        let steps: Vec<&str> = calls(&run.begin(3)).into_iter().map(|call| call.step.name()).collect();
+        assert_eq!(steps, [asked]);
+        assert_eq!(run.begin(4), [], "it begins once");
+    }
+}
