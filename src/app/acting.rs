@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Receiver;
 use super::act::{ACT, Ownership, Picture};
 use super::clock::now_millis;
 use crate::action::Executor;
-use crate::audit::{Consumed, Opened, Store};
+use crate::audit::{Consumed, Extent, Opened, Store};
 use crate::domain::{Decision, Report, open_incidents};
 use crate::engine::actor::{self, Actor, Call, CallFinished, Effect, Entry, Input, past_decisions};
 use crate::engine::decided::{Decided, Told};
@@ -116,7 +116,8 @@ impl Acting {
         }
         let count = opened.entries.len();
         telemetry.actions_taken_up(&opened.entries);
-        telemetry.audit_log(opened.store.extent());
+        let Extent { entries, signed } = opened.store.extent();
+        telemetry.audit_log(entries, signed);
         let (actor, effects) =
             Actor::restore(config, opened.entries, now).context("the audit log contradicts itself")?;
         let mut acting = Self {
@@ -167,6 +168,7 @@ impl Acting {
             }
             Told::Command(command) => Input::Command(command),
             Told::Report(report) => Input::Report(report),
+            Told::Mark(_) => return Ok(()),
         };
         self.handle(input, now)
     }
@@ -194,7 +196,8 @@ impl Acting {
     pub fn tick(&mut self, now: i64) -> anyhow::Result<()> {
         self.settle()?;
         let signed = self.store.publish_due(now).context("no checkpoint of the audit log can be published");
-        self.telemetry.audit_log(self.store.extent());
+        let extent = self.store.extent();
+        self.telemetry.audit_log(extent.entries, extent.signed);
         signed?;
         while let Ok(finished) = self.results.try_recv() {
             self.telemetry.answered(&finished);

@@ -10,7 +10,8 @@
 //! another version or type says so and reads nothing into it. `decided_at` is the wall time, in milliseconds
 //! since the epoch, at which the evaluator heard of what it decided on: what is asked for has to be done
 //! within its deadline from then on, and not from whenever an actor comes to read it. The key of the Kafka message is the
-//! decision's id. `command` and `report` messages carry people's orders and what the log of a model shows. Which decision it is follows from the id alone: the same decision may be written
+//! decision's id. `command` and `report` messages carry people's orders and what the log of a model shows; by a `mark` a new
+//! owner of the actions knows that it has read what was there before it. Which decision it is follows from the id alone: the same decision may be written
 //! twice, and counts once.
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,7 @@ const LARGEST: u64 = 9_007_199_254_740_991;
 const DECISION: &str = "decision";
 const COMMAND: &str = "command";
 const REPORT: &str = "report";
+const MARK: &str = "mark";
 
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +117,20 @@ pub enum Told {
     Command(Command),
     /// What the inference log shows.
     Report(Report),
+    /// A new owner of the actions, of this id, wants to know when it has read what was there before.
+    Mark(String),
+}
+
+/// The mark `id` as a message that `read` reads. The key of the Kafka message is the id.
+pub fn encode_mark(id: &str) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        v: u32,
+        r#type: &'static str,
+        id: &'a str,
+    }
+    let written = Written { v: VERSION, r#type: MARK, id };
+    serde_json::to_vec(&written).expect("keys are text, and nothing here fails to serialize")
 }
 
 /// `report` as a message that `read` reads. The key of the Kafka message is the model's name. A report
@@ -155,6 +171,10 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
     struct Reported {
         report: Report,
     }
+    #[derive(Deserialize)]
+    struct Marked {
+        id: String,
+    }
     let Head { v, r#type } = serde_json::from_slice(message)?;
     if v != VERSION {
         return Err(Error::Version { found: v });
@@ -187,6 +207,10 @@ pub fn read(message: &[u8]) -> Result<Told, Error> {
             small("report", &names)?;
             report.rows.keys().try_for_each(|version| small("version", version))?;
             Ok(Told::Report(report))
+        }
+        MARK => {
+            let id = serde_json::from_slice::<Marked>(message)?.id;
+            small("mark", &id).map(|()| Told::Mark(id))
         }
         _ => Err(Error::Type { found: r#type }),
     }

@@ -14,7 +14,6 @@ use std::time::Instant;
 use super::Telemetry;
 use super::catalogue::Id;
 use super::events::{ActionOutcome, State};
-use crate::audit::Extent;
 use crate::engine::actor::{Call, CallFinished, Entry};
 use crate::engine::view::ActionView;
 use crate::safety::{ActionKind, Reply, Suppression};
@@ -87,8 +86,8 @@ pub(super) struct Actions {
     declared: BTreeMap<(String, String), ActionKind>,
     /// What has not ended; none where another process owns the actions.
     open: Option<Open>,
-    /// How long the audit log is, where this process owns the actions.
-    log: Extent,
+    /// Entries in the audit log, and those of them that are signed, where this process owns the actions.
+    log: (u64, Option<u64>),
     /// Questions that are not answered yet, by action and number: their labels, and since when.
     asked: BTreeMap<(String, u32), (String, &'static str, Instant)>,
 }
@@ -156,9 +155,10 @@ impl Telemetry {
         state.actions.open = Some(open);
     }
 
-    /// The audit log of the owner is so long, and so much of it is signed.
-    pub fn audit_log(&self, extent: Extent) {
-        self.events().lock().actions.log = extent;
+    /// The audit log of the owner has so many entries, and so many of them are signed; none where there
+    /// is no key.
+    pub fn audit_log(&self, entries: u64, signed: Option<u64>) {
+        self.events().lock().actions.log = (entries, signed);
     }
 
     /// An action is in another state. Ends are counted by their entries; that a person is asked has none.

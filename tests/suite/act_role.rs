@@ -133,21 +133,21 @@ fn an_order_to_stop_that_waits_is_obeyed_by_the_next_owner_before_it_asks_anythi
 }
 
 #[test]
-fn nothing_is_asked_before_the_end_of_the_decisions_was_seen() {
+fn nothing_is_asked_before_the_mark_was_read_and_one_that_is_lost_is_written_again() {
     let world = World::with(&decisions());
     world.state().owner = 1;
-    world.state().endless = true;
+    world.state().loses_marks = true;
     let runtime = runtime();
     let process = Process::new(&world, 1);
     std::thread::scope(|scope| {
         let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
         until("the decisions to be in the log", || world.state().committed == Some(3));
-        assert!(process.around.shown.owner() && !process.around.readiness.is_ready());
+        assert!(!process.around.shown.owner() && !process.around.readiness.is_ready());
         assert_eq!(outcomes(&world), []);
         let began = |body: &Body| matches!(body, Body::Intent { .. });
         assert!(!world.state().log.iter().any(|entry| began(&entry.body)));
-        world.state().endless = false;
+        world.state().loses_marks = false;
         assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
     });
     assert_eq!(applied(&world), 3);
@@ -186,7 +186,7 @@ fn a_message_that_cannot_be_read_is_counted_and_passed_over() {
     assert!(matches!(process.serve(runtime().handle()), Ok(Ended::Stopped)));
     assert_eq!(process.around.shown.unreadable(), 3);
     let state = world.state();
-    assert_eq!((state.committed, state.log.len()), (Some(3), 1));
+    assert_eq!((state.committed, state.log.len(), state.marks), (Some(3 + 1), 1, 1));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn an_owner_that_was_locked_out_writes_and_calls_no_more() {
     std::thread::scope(|scope| {
         let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
-        until("the first decision", || world.state().committed == Some(1));
+        until("the first decision and the mark", || world.state().committed == Some(2));
         let mut state = world.state();
         state.writer = 2;
         state.messages.append(&mut World::with(&decisions()[1..]).state().messages);
@@ -232,7 +232,7 @@ fn an_owner_that_was_locked_out_writes_and_calls_no_more() {
     });
     assert!(!process.around.shown.owner());
     let state = world.state();
-    assert_eq!((state.committed, state.taken.len()), (Some(1), 0));
+    assert_eq!((state.committed, state.taken.len()), (Some(2), 0));
 }
 
 #[test]

@@ -56,6 +56,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (1..40_000_i64).prop_map(Happening::Wait),
         3 => Just(Happening::WaitUntilDue),
         1 => Just(Happening::Restart),
+        1 => Just(Happening::Down),
+        2 => (0..400_000_i64).prop_map(Happening::Up),
     ]
 }
 
@@ -66,8 +68,9 @@ proptest! {
     fn whatever_happens_no_rule_is_broken_and_everything_comes_to_an_end(
         happenings in proptest::collection::vec(happening(), 1..90),
         kill_at in proptest::option::of(0..200_usize),
+        again_after in proptest::option::of(0..12_usize),
     ) {
-        let mut world = World::new(kill_at);
+        let mut world = World::killed(kill_at, again_after);
         for model in 0..MODELS {
             for policy in 0..4 {
                 world.happen(Happening::Decide { kind: DecisionKind::Qualified, policy, model, version: 9, at: 0 });

@@ -6,6 +6,7 @@
 
 mod contracts;
 mod faults;
+mod jenkins_world;
 mod kubernetes;
 mod people;
 mod pipelines;

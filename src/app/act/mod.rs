@@ -2,11 +2,12 @@
 //! decisions acts, and the others stand by.
 //!
 //! The owner opens the audit log, which locks the owner before it out, and goes on from what the log
-//! says. Each decision, its intents and the offset that says it was read are durable together before
+//! says, once it has read what waited in the topic ([`Marker`]). Each decision, its intents and the offset that says it was read are durable together before
 //! the first call. The same transaction asks the group whether this process still owns the decisions;
 //! only while that answer is fresh does a call begin. Wherever an owner stops, the next one finds
 //! either nothing of a decision and reads it, or all of it and finishes it under the same ids.
 
+mod mark;
 mod ownership;
 mod role;
 mod shown;
@@ -27,6 +28,7 @@ use crate::ingest::kafka::KafkaSource;
 use crate::ingest::source::Source;
 use crate::telemetry::Telemetry;
 
+pub use mark::{Marker, Write};
 pub use ownership::Ownership;
 pub use shown::{Picture, Shown};
 
@@ -68,6 +70,8 @@ pub struct Surroundings {
     pub shown: Shown,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
+    /// Marks the topic of decisions; [`Marker::write`] outside tests.
+    pub mark: Write,
     /// Wall time, for deadlines.
     pub clock: Clock,
     /// The clock of leases; [`crate::action::lease::monotonic`] outside tests.

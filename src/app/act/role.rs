@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rdkafka::consumer::ConsumerGroupMetadata;
 
+use super::mark::Mark;
 use super::{ACT, Decisions, Ended, Ownership, Picture, Surroundings, kind_of};
 use crate::action::Lease;
 use crate::app::acting::Acting;
@@ -39,18 +40,8 @@ struct Owned {
     messages: VecDeque<Message>,
     /// Whether the group was asked who we are, and brought no revocation since, after it gave us the decisions.
     confirmed: bool,
-    /// Whether the end of the topic was seen.
-    at_end: bool,
-    /// Whether all that had arrived when the log was open is among `messages`, or was taken.
-    drained: bool,
-    acting: Option<Acting>,
-}
-
-impl Owned {
-    /// Whether everything was taken that was there when we took over: no order to stop is ahead of us.
-    fn knows(&self) -> bool {
-        self.at_end && self.drained && self.messages.is_empty()
-    }
+    /// With the audit log open: what says that no order to stop which was there before is unread.
+    acting: Option<(Acting, Mark)>,
 }
 
 pub(super) struct Role<'a> {
@@ -92,7 +83,7 @@ impl<'a> Role<'a> {
 
     /// Drops what came from the log, and leaves calls under way to their end.
     pub(super) fn leave(&mut self) {
-        if let Some(acting) = self.owned.take().and_then(|owned| owned.acting) {
+        if let Some((acting, _)) = self.owned.take().and_then(|owned| owned.acting) {
             acting.leave();
         }
         self.around.shown.owns(false);
@@ -134,8 +125,6 @@ impl<'a> Role<'a> {
                             next: assigned.offset.unwrap_or(0),
                             messages: VecDeque::new(),
                             confirmed: false,
-                            at_end: false,
-                            drained: false,
                             acting: None,
                         });
                     }
@@ -159,12 +148,7 @@ impl<'a> Role<'a> {
                         "decisions were removed before they were read; raise kafka.exchange.retention"
                     );
                 }
-                SourceEvent::EndOfPartition(partition) => {
-                    if let Some(owned) = self.owned.as_mut().filter(|owned| owned.partition == partition) {
-                        owned.at_end = true;
-                    }
-                }
-                SourceEvent::Finished(_) => {}
+                SourceEvent::EndOfPartition(_) | SourceEvent::Finished(_) => {}
             })
             .context("the decisions cannot be read")?;
         if let Some(partition) = wrong {
@@ -174,7 +158,6 @@ impl<'a> Role<'a> {
             self.membership = membership;
             if let Some(owned) = &mut self.owned {
                 owned.confirmed = true;
-                owned.drained = owned.acting.is_some();
             }
         }
         Ok(())
@@ -190,7 +173,7 @@ impl<'a> Role<'a> {
             ready(around, source);
             return Ok(());
         };
-        let Some(acting) = &mut owned.acting else {
+        let Some((acting, mark)) = &mut owned.acting else {
             around.readiness.unmet(ACT, "the audit log is not read yet");
             if owned.confirmed {
                 let lease = Lease::new(Arc::clone(&around.monotonic));
@@ -200,7 +183,8 @@ impl<'a> Role<'a> {
                     next: owned.next,
                     membership: self.membership.clone(),
                 };
-                owned.acting = Some(open(Ownership::new(lease, around.session_timeout, consumed))?);
+                let acting = open(Ownership::new(lease, around.session_timeout, consumed))?;
+                owned.acting = Some((acting, Mark::draw()?));
             }
             return Ok(());
         };
@@ -209,18 +193,23 @@ impl<'a> Role<'a> {
         }
         acting.settle()?;
         (self.acted, self.doubted) = (true, None);
-        if !around.shown.owner() {
-            // Nobody is to see an owner that knows of no version that was left.
-            around.shown.show(acting.picture((around.clock)()));
-            around.shown.owns(true);
-        }
+        mark.keep_up(&around.mark);
         while let Some(Message { offset, told }) = owned.messages.pop_front() {
             owned.next = offset + 1;
             if let Some(ownership) = acting.ownership() {
                 ownership.read(owned.next);
             }
             match told {
-                Ok(told) => acting.told(*told, (around.clock)())?,
+                Ok(told) => match *told {
+                    Told::Mark(id) if mark.is(&id) => {
+                        // Where the group does not confirm us now, the mark is written again, and whatever
+                        // comes until then is ahead of it.
+                        acting.account()?;
+                        mark.read();
+                        acting.begin((around.clock)())?;
+                    }
+                    told => acting.told(told, (around.clock)())?,
+                },
                 Err(error) => {
                     around.shown.count_unreadable();
                     tracing::error!(
@@ -233,15 +222,16 @@ impl<'a> Role<'a> {
                 }
             }
         }
-        if owned.knows() {
-            if let Some(acting) = &mut owned.acting {
-                acting.begin((around.clock)())?;
+        if mark.is_read() {
+            if !around.shown.owner() {
+                // Nobody is to see an owner that knows of no version that was left.
+                around.shown.show(acting.picture((around.clock)()));
+                around.shown.owns(true);
             }
             ready(around, source);
         } else {
-            around.readiness.unmet(ACT, "the decisions are not read to their end yet");
+            around.readiness.unmet(ACT, "what waits among the decisions is not read yet");
         }
-        let Some(acting) = &mut owned.acting else { return Ok(()) };
         acting.tick((around.clock)())?;
         commit(source, acting)
     }
@@ -265,7 +255,7 @@ impl<'a> Role<'a> {
     }
 
     fn show(&self) {
-        if let Some(acting) = self.owned.as_ref().and_then(|owned| owned.acting.as_ref()) {
+        if let Some((acting, _)) = self.owned.as_ref().and_then(|owned| owned.acting.as_ref()) {
             self.around.shown.show(acting.picture((self.around.clock)()));
         }
     }
@@ -273,7 +263,7 @@ impl<'a> Role<'a> {
     /// Waits a little for calls that are under way, so that their ends are in the log. One that takes
     /// longer is looked up, or repeated under its id, by the next owner.
     fn finish<S: Decisions>(&mut self, source: &mut S) -> anyhow::Result<()> {
-        let Some(acting) = self.owned.as_mut().and_then(|owned| owned.acting.as_mut()) else {
+        let Some((acting, _)) = self.owned.as_mut().and_then(|owned| owned.acting.as_mut()) else {
             return Ok(());
         };
         let until = Instant::now() + STOP_PATIENCE;

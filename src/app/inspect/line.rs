@@ -86,6 +86,11 @@ enum Line<'a> {
         place: Place,
         command: Box<Command>,
     },
+    Mark {
+        #[serde(flatten)]
+        place: Place,
+        id: String,
+    },
     Report {
         #[serde(flatten)]
         place: Place,
@@ -198,6 +203,7 @@ pub(super) fn decision(place: Place, value: Option<&[u8]>) -> String {
     match decided::read(value) {
         Ok(Told::Command(command)) => json(&Line::Command { place, command: Box::new(command) }),
         Ok(Told::Report(report)) => json(&Line::Report { place, report: Box::new(report) }),
+        Ok(Told::Mark(id)) => json(&Line::Mark { place, id }),
         Ok(Told::Decided(decided)) => {
             let decided_at = decided.decided_at.map(EventTime::from_millis);
             json(&Line::Decision { place, decided_at, decision: Box::new(decided.decision) })

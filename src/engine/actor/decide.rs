@@ -201,18 +201,18 @@ impl Actor {
         self.audit(Body::Frozen { models: models as u64, reason: reason.clone() }, now, effects);
         self.frozen = Some(Stop { who: PLIMSOLL.to_owned(), reason: reason.clone(), at: now });
         self.stop_where(|_| true, Suppression::Frozen, now, effects);
-        self.tell_of_freeze(decision, &reason, now, effects);
+        self.tell_of_freeze(&decision.id, &reason, now, effects);
     }
 
-    /// Tells people that everything was frozen at `decision`.
+    /// Tells people that everything was frozen at the decision of this id.
     pub(super) fn tell_of_freeze(
         &mut self,
-        decision: &Decision,
+        decision: &str,
         reason: &str,
         now: i64,
         effects: &mut Vec<Effect>,
     ) {
-        let about = |task: &Task| task.changes_model() && task.decision.id == decision.id;
+        let about = |task: &Task| task.changes_model() && task.decision.id == decision;
         if let Some(id) = self.in_order(about).first().cloned() {
             self.escalate(&id, FROZEN, reason, now, effects);
         }

@@ -31,8 +31,10 @@ struct Torn {
     unsealed: Option<Entry>,
     /// The decision at which everything is to be frozen.
     alarming: Option<Decision>,
-    /// The decision at which everything was frozen, why, and that people were not told.
-    untold: Option<(Decision, String)>,
+    /// The last decision.
+    decided: String,
+    /// The decision at which everything was frozen, and why, where people were not told.
+    untold: Option<(String, String)>,
     /// The action that ended last, of which people may have to be told.
     ended: Option<String>,
 }
@@ -43,14 +45,19 @@ impl Torn {
     fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::Started { .. } => return,
-            Body::Decision { actions, .. } if !actions.is_empty() => self.unsealed = Some(entry.clone()),
+            Body::Decision { decision, actions, .. } => {
+                self.decided.clone_from(&decision.id);
+                if !actions.is_empty() {
+                    self.unsealed = Some(entry.clone());
+                }
+            }
             Body::Evidence { .. } => {
                 self.unsealed = None;
                 return;
             }
             _ => {}
         }
-        let alarming = self.alarming.take();
+        self.alarming = None;
         // What was stopped by the freeze may have ended with it.
         let stopped = match &entry.body {
             Body::Outcome { .. } => true,
@@ -61,18 +68,13 @@ impl Torn {
         self.ended = None;
         match &entry.body {
             Body::Frozen { reason, .. } => {
-                self.untold = alarming.map(|decision| (decision, reason.clone()));
+                self.untold = Some((self.decided.clone(), reason.clone()));
             }
             Body::Outcome { action_id, .. } | Body::Verified { action_id, .. } => {
                 self.ended = Some(action_id.clone());
             }
             _ => {}
         }
-    }
-
-    /// Whether it is of actions that may have ended.
-    fn is_of_ends(&self) -> bool {
-        self.ended.is_some() || self.untold.is_some()
     }
 }
 
@@ -112,11 +114,9 @@ impl Actor {
         for entry in entries {
             entry.follows(actor.next_seq)?;
             actor.next_seq += 1;
-            // What no longer mattered when the next input came was off the list by then.
-            let restarted = matches!(entry.body, Body::Started { .. });
-            if restarted && !torn.is_of_ends()
-                || matches!(entry.body, Body::Decision { .. } | Body::Command { .. })
-            {
+            // What no longer mattered when the next input came was off the list by then. A start is none:
+            // what it has to make up for is of actions that had ended.
+            if matches!(entry.body, Body::Decision { .. } | Body::Command { .. }) {
                 ended.extend(actor.forget().iter().map(Task::view));
                 ended.drain(..ended.len().saturating_sub(RECALLED));
             }
@@ -181,11 +181,12 @@ impl Actor {
         if let Some(decision) = torn.alarming {
             self.look_at_fleet(&decision, now, effects);
         }
-        if let Some((decision, reason)) = torn.untold {
-            self.tell_of_freeze(&decision, &reason, now, effects);
-        }
+        // In the order in which they would have been written.
         if let Some(id) = torn.ended {
             self.escalate_end(&id, now, effects);
+        }
+        if let Some((decision, reason)) = torn.untold {
+            self.tell_of_freeze(&decision, &reason, now, effects);
         }
     }
 

@@ -52,8 +52,12 @@ impl Actor {
         }
         // Of those that were told apart from here on only one at a time is at work for a model, so that
         // what follows counts what was done and not what waits.
+        let terms = self.config.terms(&task.decision.policy);
+        let asks = terms.mode == PolicyMode::Approve && !self.is_approved(task);
+        let until = || task.asked_at(&self.config).saturating_add(millis(terms.approval_within));
         if self.others(task).any(Task::is_active) {
-            return Rule::Wait;
+            // A person may be asked meanwhile. That it has to wait must not cost it the time for that.
+            return if asks { Rule::Ask(until()) } else { Rule::Wait };
         }
         let target = self.target_of(task);
         let breaker = target.and_then(|target| self.breakers.get(target));
@@ -70,12 +74,7 @@ impl Actor {
         if self.active_changes() >= self.left_in_fleet(now) {
             return Rule::Wait;
         }
-        let terms = self.config.terms(&task.decision.policy);
-        if terms.mode == PolicyMode::Approve && !self.is_approved(task) {
-            let asked = task.asked_at(&self.config);
-            return Rule::Ask(asked.saturating_add(millis(terms.approval_within)));
-        }
-        Rule::Begin
+        if asks { Rule::Ask(until()) } else { Rule::Begin }
     }
 
     /// Why `task` must not be done whether or not its turn has come.

@@ -1,6 +1,7 @@
 //! What the actor does with decisions, ends of calls, and its own log.
 
 mod bodies;
+mod restarts;
 mod stale;
 mod upsets;
 

@@ -108,16 +108,18 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn tasks(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.values().filter(|task| !task.ended)
     }
 
-    /// Takes what became durable together. An action is told of in the entries with its end, so ends are
-    /// forgotten only after all of them.
+    /// Takes what became durable together. An action is told of in the entries with its end, or, where the
+    /// log was cut between them, in those that are written next: until then ends are remembered.
     pub(super) fn take(&mut self, entries: &[Entry], count: &mut dyn FnMut(Event<'_>)) {
+        let over: BTreeSet<String> =
+            self.tasks.iter().filter(|(_, task)| task.ended).map(|(id, _)| id.clone()).collect();
         for entry in entries {
             self.entry(entry, count);
         }
-        self.tasks.retain(|_, task| !task.ended);
+        self.tasks.retain(|id, _| !over.contains(id));
     }
 
     /// Takes what the actor shows. Says whether a person is asked now who was not before.

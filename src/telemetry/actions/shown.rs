@@ -35,8 +35,9 @@ impl Actions {
         for ((model, action), expires) in soonest {
             wall_time(page, Id::ApprovalExpires, &[model, action], expires);
         }
-        page.set(Id::AuditEntries, &[], Value::Count(self.log.entries));
-        if let Some(signed) = self.log.signed {
+        let (entries, signed) = self.log;
+        page.set(Id::AuditEntries, &[], Value::Count(entries));
+        if let Some(signed) = signed {
             page.set(Id::AuditSigned, &[], Value::Count(signed));
         }
         stops(safety, page);

@@ -75,13 +75,15 @@ pub(super) struct State {
     /// The topic of decisions.
     pub(super) messages: Vec<Vec<u8>>,
     pub(super) committed: Option<i64>,
+    /// How many of the messages are marks.
+    pub(super) marks: usize,
     pub(super) log: Vec<Entry>,
     /// Whoever opened the log last.
     pub(super) writer: u64,
     /// To whom the group has given the decisions.
     pub(super) owner: u64,
-    /// Whether nobody says where the topic ends.
-    pub(super) endless: bool,
+    /// Whether marks get lost on their way.
+    pub(super) loses_marks: bool,
     /// How many appends the group does not confirm before it does.
     pub(super) unconfirmed: u32,
     /// Attempts that reached the target, by action: the number of each, in order.
@@ -114,6 +116,14 @@ pub(super) struct World(Arc<Mutex<State>>);
 impl World {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    fn mark(&self, id: &str) {
+        let mut state = self.state();
+        if !state.loses_marks {
+            state.messages.push(decided::encode_mark(id));
+            state.marks += 1;
+        }
     }
 
     pub(super) fn with(decisions: &[Decision]) -> Self {
@@ -149,6 +159,10 @@ impl Process {
             readiness: Readiness::new([(ACT, "not joined yet")]),
             shown: Shown::default(),
             stop: Arc::default(),
+            mark: {
+                let world = world.clone();
+                Arc::new(move |id| world.mark(id))
+            },
             clock: Arc::new(move || NOW + since.elapsed().as_millis() as i64),
             monotonic: {
                 let skew = Arc::clone(&skew);
@@ -197,7 +211,7 @@ impl Process {
 
     /// Plays one session.
     pub(super) fn serve(&self, runtime: &tokio::runtime::Handle) -> anyhow::Result<Ended> {
-        let mut source = Group { process: self.clone(), position: None, told_end: false };
+        let mut source = Group { process: self.clone(), position: None };
         act::serve(&mut source, &mut |ownership| self.open(ownership, runtime), &self.around)
     }
 
@@ -240,8 +254,6 @@ struct Group {
     process: Process,
     /// The next message, while the decisions are ours.
     position: Option<usize>,
-    /// Whether the end was told since the last message.
-    told_end: bool,
 }
 
 impl Source for Group {
@@ -254,10 +266,10 @@ impl Source for Group {
         sink: &mut dyn FnMut(SourceEvent<'_>),
     ) -> Result<usize, Killed> {
         let partition = SourcePartition::new("decisions", 0);
-        let (ours, endless);
+        let ours;
         let messages: VecDeque<(i64, Vec<u8>)> = {
             let state = self.process.world.state();
-            (ours, endless) = (state.owner == self.process.number, state.endless);
+            ours = state.owner == self.process.number;
             if self.process.until_quiet && state.quiet() {
                 self.process.around.stop.store(true, Ordering::SeqCst);
             }
@@ -272,7 +284,6 @@ impl Source for Group {
             (true, None) => {
                 let offset = self.process.world.state().committed;
                 self.position = Some(offset.unwrap_or(0) as usize);
-                self.told_end = false;
                 let metadata = offset.map(|_| String::new());
                 sink(SourceEvent::Assigned(vec![Assigned { partition, offset, metadata }]));
                 Ok(1)
@@ -280,11 +291,6 @@ impl Source for Group {
             (false, Some(_)) => {
                 self.position = None;
                 sink(SourceEvent::Revoked(vec![partition]));
-                Ok(1)
-            }
-            (true, Some(_)) if messages.is_empty() && !self.told_end && !endless => {
-                self.told_end = true;
-                sink(SourceEvent::EndOfPartition(partition));
                 Ok(1)
             }
             _ if messages.is_empty() => {
@@ -299,7 +305,6 @@ impl Source for Group {
                     sink(SourceEvent::Record(record));
                     self.position = Some(*offset as usize + 1);
                 }
-                self.told_end = false;
                 Ok(messages.len())
             }
         }

@@ -159,6 +159,7 @@ fn told(path: &Path, messages: &[Vec<u8>]) -> usize {
             }
             Ok(Told::Command(command)) => effects.extend(actor.handle(Input::Command(command), now)),
             Ok(Told::Report(report)) => effects.extend(actor.handle(Input::Report(report), now)),
+            Ok(Told::Mark(_)) => {}
             Err(_) => refused += 1,
         }
         while !effects.is_empty() {

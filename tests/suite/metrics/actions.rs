@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll::audit::Extent;
 use plimsoll::domain::{Decision, DecisionKind, EventTime, Segment};
 use plimsoll::engine::actor::{
     ActionSpec, Actor, Call, CallFinished, Config, Effect, Entry, Input, PolicyTerms,
@@ -324,7 +323,7 @@ fn a_process_that_does_not_own_the_actions_says_nothing_of_what_is_open() {
     owner.handle(decision(DecisionKind::Qualified, "v1", &[]));
     owner.handle(decision(DecisionKind::Violated, "v2", &["back"]));
     owner.order(1, Order::Freeze);
-    owner.telemetry.audit_log(Extent { entries: 7, signed: Some(5) });
+    owner.telemetry.audit_log(7, Some(5));
     let page = owner.page();
     assert_eq!(
         ["entries", "signed_entries"].map(|of| sample(&page, &format!("plimsoll_audit_{of}"))),

@@ -34,14 +34,36 @@ const MODES: [(&str, PolicyMode); 4] = [
 /// What may happen.
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
-    Decide { kind: DecisionKind, policy: u8, model: u8, version: u8, at: i64 },
-    Order { role: Role, order: u8, model: u8, action: usize, honest: bool },
-    Report { model: u8, version: u8, good: u64, bad: u64, verdicts: u8 },
+    Decide {
+        kind: DecisionKind,
+        policy: u8,
+        model: u8,
+        version: u8,
+        at: i64,
+    },
+    Order {
+        role: Role,
+        order: u8,
+        model: u8,
+        action: usize,
+        honest: bool,
+    },
+    Report {
+        model: u8,
+        version: u8,
+        good: u64,
+        bad: u64,
+        verdicts: u8,
+    },
     Answer(usize, Reply),
     AnswerWell(usize),
     Wait(i64),
     WaitUntilDue,
     Restart,
+    /// The process is gone, and what is decided and ordered waits for the next one.
+    Down,
+    /// The next one comes, and needs so long to read what waits.
+    Up(i64),
 }
 
 pub(super) fn model(number: u8) -> ModelName {
@@ -120,6 +142,12 @@ pub(super) struct World {
     event_time: i64,
     steps: usize,
     kill_at: Option<usize>,
+    /// After how many more it is killed again.
+    again_after: Option<usize>,
+    /// Whether nobody is there.
+    down: bool,
+    /// How long the next restart takes to read what waits.
+    reading: i64,
     /// Whether the input being handled is only a report.
     reporting: bool,
     /// Whether the actor may ask anything: it has read what waited.
@@ -128,6 +156,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(kill_at: Option<usize>) -> Self {
+        Self::killed(kill_at, None)
+    }
+
+    /// One that is killed before a step, and again so many steps after that.
+    pub(super) fn killed(kill_at: Option<usize>, again_after: Option<usize>) -> Self {
         let (actor, effects) = Actor::restore(config(), vec![], 0).unwrap();
         let mut world = Self {
             actor,
@@ -142,6 +175,9 @@ impl World {
             event_time: 100,
             steps: 0,
             kill_at,
+            again_after,
+            down: false,
+            reading: 0,
             reporting: false,
             begun: false,
         };
@@ -195,11 +231,21 @@ impl World {
                 self.now += millis;
                 self.handle(Input::Tick);
             }
+            Happening::WaitUntilDue if self.down => {}
             Happening::WaitUntilDue => {
                 self.now = self.actor.due().unwrap_or(self.now).max(self.now);
                 self.handle(Input::Tick);
             }
             Happening::Restart => self.restart(),
+            Happening::Down => self.down = true,
+            Happening::Up(millis) => self.come_up(millis),
+        }
+    }
+
+    fn come_up(&mut self, millis: i64) {
+        if std::mem::take(&mut self.down) {
+            self.reading = millis;
+            self.restart();
         }
     }
 
@@ -256,6 +302,9 @@ impl World {
     }
 
     fn handle(&mut self, input: Input) {
+        if self.down {
+            return;
+        }
         let effects = self.actor.handle(input, self.now);
         self.carry_out(effects);
     }
@@ -302,11 +351,11 @@ impl World {
             }
         }
         let (actor, effects) = Actor::restore(config(), self.log.clone(), self.now).unwrap();
-        self.begun = false;
-        self.actor = actor;
+        (self.begun, self.actor) = (false, actor);
         self.carry_out(effects);
         for input in self.topic.clone() {
             self.handle(input);
+            self.now += std::mem::take(&mut self.reading);
         }
         self.begin();
     }
@@ -320,7 +369,7 @@ impl World {
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             if self.kill_at == Some(self.steps) {
-                self.kill_at = None;
+                self.kill_at = self.again_after.take().map(|more| self.steps + more);
                 self.restart();
                 return;
             }
@@ -396,6 +445,7 @@ impl World {
 
     /// Without a further answer everything comes to an end by itself, and the log says how.
     pub(super) fn come_to_rest(&mut self) {
+        self.come_up(0);
         for _ in 0..600 {
             let Some(due) = self.actor.due() else { break };
             self.now = due.max(self.now);

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::super::targets::stub::{self, Stub};
 use super::super::targets::{ID, ask, call, clock};
-use super::worlds::{ArgoWorld, GithubWorld, GitlabWorld, JenkinsWorld, run};
+use super::jenkins_world::JenkinsWorld;
+use super::worlds::{ArgoWorld, GithubWorld, GitlabWorld, run};
 use super::{Setting, argo_workflows_config, barred, gitlab_config, poll, submit, taken, target};
 
 const KIND: ActionKind = ActionKind::Retrain;
@@ -196,6 +197,18 @@ fn a_build_of_jenkins_is_followed_from_the_queue_to_its_end() {
     }
     world.lock().unwrap().builds.clear();
     assert!(matches!(poll(&*jenkins, KIND, "queue/301"), Reply::Failed { .. }));
+}
+
+#[test]
+fn what_was_taken_out_of_the_queue_of_jenkins_has_failed() {
+    let (stub, world) = run(JenkinsWorld::default());
+    let jenkins = target("jenkins", &Setting::at(&stub.url()));
+    assert_eq!(taken(&submit(&*jenkins, KIND)), "queue/301");
+    let stop = Step::Cancel { reference: "queue/301".into() };
+    assert!(matches!(ask(&*jenkins, &stop, &call(KIND)), Reply::Succeeded { .. }));
+    assert_eq!(world.lock().unwrap().cancelled, [301]);
+    let failed = Reply::Failed { why: "it was taken out of the queue".into() };
+    assert_eq!(poll(&*jenkins, KIND, "queue/301"), failed);
 }
 
 #[test]

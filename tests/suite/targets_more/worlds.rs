@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::targets::ID;
 use super::super::targets::stub::{Reply, Seen, Stub};
+use super::jenkins_world::JenkinsWorld;
 
 /// A server, and what an action has changed there.
 pub(super) trait World: Send {
@@ -36,11 +37,11 @@ pub(super) fn world(name: &str, begun: bool) -> Box<dyn World> {
     }
 }
 
-fn path(seen: &Seen) -> &str {
+pub(super) fn path(seen: &Seen) -> &str {
     seen.path.split('?').next().unwrap()
 }
 
-fn not_found() -> Reply {
+pub(super) fn not_found() -> Reply {
     Reply::json(404, &json!({"message": "Not Found"}))
 }
 
@@ -203,100 +204,13 @@ impl World for GitlabWorld {
                 let found = self.pipelines.iter().find(|pipeline| pipeline["id"].as_u64() == id.parse().ok());
                 found.map_or_else(not_found, |pipeline| Reply::json(200, pipeline))
             }
-            ("POST", ["pipelines", _, "cancel"]) => Reply::json(201, &json!({"status": "canceled"})),
+            ("POST", ["pipelines", _, "cancel"]) => Reply::json(200, &json!({"status": "canceled"})),
             _ => not_found(),
         }
     }
 
     fn done(&self) -> bool {
         !self.pipelines.is_empty()
-    }
-}
-
-/// A Jenkins with one job.
-pub(super) struct JenkinsWorld {
-    /// What waits: number, action's id.
-    pub(super) queue: Vec<(u64, String)>,
-    /// Builds: number, action's id, result.
-    pub(super) builds: Vec<(u64, String, Option<&'static str>)>,
-    /// Places in the queue that Jenkins still knows: number, build.
-    pub(super) left: Vec<(u64, u64)>,
-    pub(super) buildable: bool,
-    pub(super) declared: &'static str,
-}
-
-impl Default for JenkinsWorld {
-    fn default() -> Self {
-        let (queue, builds, left) = (vec![], vec![], vec![]);
-        Self { queue, builds, left, buildable: true, declared: "PLIMSOLL_ACTION_ID" }
-    }
-}
-
-fn parameters(id: &str) -> Value {
-    json!([{}, {"parameters": [{"name": "MODEL", "value": "credit"}, {"name": "PLIMSOLL_ACTION_ID", "value": id}]}])
-}
-
-impl JenkinsWorld {
-    pub(super) fn begun() -> Self {
-        Self { queue: vec![(301, ID.into())], ..Self::default() }
-    }
-
-    /// The first that waits becomes a build.
-    pub(super) fn begin(&mut self, number: u64, result: Option<&'static str>) {
-        let (item, id) = self.queue.remove(0);
-        self.left.push((item, number));
-        self.builds.push((number, id, result));
-    }
-}
-
-impl World for JenkinsWorld {
-    fn answer(&mut self, seen: &Seen) -> Reply {
-        let parts: Vec<&str> = path(seen).trim_start_matches('/').split('/').collect();
-        match (seen.method.as_str(), parts.as_slice()) {
-            ("GET", ["job", "models", "job", "act", "api", "json"])
-                if seen.path.contains("parameterDefinitions") =>
-            {
-                let definitions = json!([{}, {"parameterDefinitions": [{"name": self.declared}]}]);
-                Reply::json(200, &json!({"buildable": self.buildable, "property": definitions}))
-            }
-            ("GET", ["job", "models", "job", "act", "api", "json"]) => {
-                let build = |(number, id, _): &(u64, String, Option<&str>)| json!({"number": number, "timestamp": 1_795_341_601_000_u64 , "actions": parameters(id)});
-                let builds: Vec<Value> = self.builds.iter().rev().take(100).map(build).collect();
-                Reply::json(200, &json!({"builds": builds}))
-            }
-            ("POST", ["job", "models", "job", "act", "buildWithParameters"]) => {
-                let id = form(seen).into_iter().find(|(name, _)| name == "PLIMSOLL_ACTION_ID").unwrap().1;
-                self.queue.push((301, id));
-                Reply::status(201).with("location", "http://jenkins.example/queue/item/301/")
-            }
-            ("GET", ["queue", "api", "json"]) => {
-                let item = |(number, id): &(u64, String)| json!({"id": number, "actions": parameters(id)});
-                Reply::json(200, &json!({"items": self.queue.iter().map(item).collect::<Vec<_>>()}))
-            }
-            ("GET", ["queue", "item", number, "api", "json"]) => {
-                let number: u64 = number.parse().unwrap();
-                if self.queue.iter().any(|(item, _)| *item == number) {
-                    return Reply::json(200, &json!({"id": number, "why": "In the quiet period"}));
-                }
-                let build = self.left.iter().find(|(item, _)| *item == number);
-                build.map_or_else(not_found, |(_, build)| {
-                    Reply::json(200, &json!({"executable": {"number": build}}))
-                })
-            }
-            ("GET", ["job", "models", "job", "act", number, "api", "json"]) => {
-                let build = self.builds.iter().find(|build| build.0.to_string() == *number);
-                build.map_or_else(not_found, |build| {
-                    Reply::json(200, &json!({"building": build.2.is_none(), "result": build.2}))
-                })
-            }
-            ("POST", ["queue", "cancelItem"]) => Reply::status(204),
-            ("POST", ["job", "models", "job", "act", _, "stop"]) => Reply::status(302).with("location", "/"),
-            _ => not_found(),
-        }
-    }
-
-    fn done(&self) -> bool {
-        !self.queue.is_empty() || !self.builds.is_empty()
     }
 }
 

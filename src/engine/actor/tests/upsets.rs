@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::Report;
 use crate::safety::{Command, Order, Role};
 
-fn order(id: &str, order: Order) -> Input {
+pub(super) fn order(id: &str, order: Order) -> Input {
     Input::Command(Command {
         id: id.into(),
         at: 0,
@@ -16,7 +16,7 @@ fn order(id: &str, order: Order) -> Input {
 }
 
 /// Why the order was refused; none where it was accepted.
-fn refusal(effects: &[Effect]) -> Option<String> {
+pub(super) fn refusal(effects: &[Effect]) -> Option<String> {
     let said = effects.iter().find_map(|e| if let Effect::Ordered(view) = e { Some(view) } else { None });
     said.expect("an order is answered").why.clone()
 }
@@ -32,11 +32,11 @@ fn report(until: i64, rows: &[(&str, u64)]) -> Input {
     })
 }
 
-fn all() -> Abilities {
+pub(super) fn all() -> Abilities {
     Abilities { preflight: false, find: true, poll: true, cancel: true }
 }
 
-fn asking() -> Config {
+pub(super) fn asking() -> Config {
     let mut config = config();
     for terms in config.policies.values_mut() {
         terms.mode = PolicyMode::Approve;
@@ -192,12 +192,13 @@ fn what_was_approved_and_had_to_wait_is_asked_for_again_where_another_version_is
         };
         assert_eq!(refusal(&run.at(2, order(id, approve))), None);
     }
+    let mut effects = Vec::new();
     for policy in ["fair", "drift"] {
         let mut newer = decision(DecisionKind::Qualified, policy, "v2", &[]);
         newer.at = EventTime::from_millis(9_000);
-        run.at(3, Input::Decision(newer));
+        effects.extend(run.at(3, Input::Decision(newer)));
     }
-    let effects = run.at(4, ended(&first.id, Reply::Rejected { why: "HTTP 400".into() }));
+    effects.extend(run.at(4, ended(&first.id, Reply::Rejected { why: "HTTP 400".into() })));
     assert_eq!(called(&effects), Vec::<&str>::new());
     assert!(shown(&effects).contains(&"back awaiting_approval a person has to approve it".to_owned()));
 }
@@ -306,103 +307,4 @@ fn a_retraining_that_a_person_let_through_does_not_give_way_to_one_that_waits_fo
     let approve = Order::Approve { action_id: view.id, evidence: view.evidence.unwrap(), to_version: None };
     let effects = run.at(2, order("c1", approve));
     assert_eq!((refusal(&effects), called(&effects)), (None, vec!["train"]));
-}
-
-#[test]
-fn an_order_that_waited_is_taken_before_anything_is_asked() {
-    let stop = |run: &mut Run, order: Order| refusal(&run.at(6, self::order("c1", order)));
-    // The intent is in the log, and nobody knows whether the request went out.
-    let mut before = Run::new().with_good_version();
-    let id = calls(&before.at(5, violated("fair", "v2", &["back"])))[0].action_id.clone();
-    let hold = || Order::Hold(crate::safety::ModelName { tenant: None, model: "credit".into() });
-    for order in [Order::Freeze, hold(), Order::Cancel { action_id: id }] {
-        let mut run = Run::knows(before.log.clone(), 6);
-        assert_eq!(stop(&mut run, order.clone()), None);
-        let effects = run.begin(7);
-        let asked: Vec<&Step> = calls(&effects).into_iter().map(|call| &call.step).collect();
-        assert!(!asked.contains(&&Step::Submit), "{order:?}: {asked:?}");
-        assert_eq!(run.begin(8), [], "it begins once");
-    }
-    let mut run = Run::knows(before.log, 6);
-    let asked = run.begin(7);
-    assert_eq!(calls(&asked)[0].step, Step::Submit, "without an order it goes on");
-}
-
-#[test]
-fn what_is_decided_before_it_begins_is_asked_about_and_begun_when_it_does() {
-    let (mut run, _) = Run::start(asking(), vec![], 0);
-    run = run.with_good_version();
-    let effects = run.at(5, violated("fair", "v2", &["back", "tell"]));
-    assert_eq!(called(&effects), ["tell"]);
-    let mut run = Run { actor: Actor::restore(asking(), run.log.clone(), 6).unwrap().0, log: run.log };
-    let effects = run.at(6, violated("drift", "v2", &["tell"]));
-    assert_eq!(called(&effects), [""; 0], "nothing is asked yet");
-    assert_eq!(run.at(6, Input::Tick), []);
-    assert_eq!((run.actor.due(), called(&run.begin(7))), (None, vec!["tell", "tell"]));
-}
-
-#[test]
-fn an_end_that_people_were_not_told_of_before_the_log_was_cut_is_told_after_it() {
-    let mut config = config();
-    config.policies.get_mut("fair").unwrap().escalate = vec!["tell".to_owned()];
-    let (run, _) = Run::start(config.clone(), vec![], 0);
-    let mut run = run.with_good_version();
-    let id = calls(&run.at(5, violated("fair", "v2", &["back"])))[0].action_id.clone();
-    run.at(6, ended(&id, Reply::Rejected { why: "no".into() }));
-    let outcome = run.log.iter().position(|entry| matches!(entry.body, Body::Outcome { .. })).unwrap();
-    assert!(matches!(run.log[outcome + 1].body, Body::Escalated { .. }));
-    let told = |log: &[Entry]| {
-        let is =
-            |entry: &&Entry| matches!(&entry.body, Body::Escalated { action_id, .. } if *action_id == id);
-        log.iter().filter(is).count()
-    };
-    // Cut after the outcome; and once more, after what the next start wrote first.
-    let (again, effects) = Run::start(config.clone(), run.log[..=outcome].to_vec(), 7);
-    assert_eq!((told(&again.log), called(&effects)), (1, vec!["tell"]));
-    let (again, effects) = Run::start(config.clone(), again.log[..=outcome + 1].to_vec(), 8);
-    assert_eq!((told(&again.log), called(&effects)), (1, vec!["tell"]));
-    // What is whole is not told again.
-    let (whole, _) = Run::start(config, again.log, 9);
-    assert_eq!(told(&whole.log), 1);
-}
-
-#[test]
-fn what_people_ordered_is_shown_after_a_restart_and_is_no_news() {
-    let mut run = Run::new();
-    run.at(1, order("c1", Order::Freeze));
-    run.at(2, order("c2", Order::Freeze));
-    run.at(3, order("c3", Order::Release(crate::safety::ModelName { tenant: None, model: "credit".into() })));
-    let (_, effects) = Run::start(config(), run.log, 4);
-    let shown: Vec<(&str, bool)> = effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::RecalledOrder(view) => Some((view.id.as_str(), view.why.is_none())),
-            Effect::Ordered(view) => panic!("{view:?} is no news"),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(shown, [("c1", true), ("c2", true), ("c3", false)]);
-}
-
-#[test]
-fn what_runs_is_stopped_when_it_is_taken_up_where_that_was_ordered_meanwhile() {
-    let mut config = config();
-    config.actions[1].abilities = all();
-    let (mut run, _) = Run::start(config.clone(), vec![], 0);
-    let id = calls(&run.at(0, violated("fair", "v2", &["train"])))[0].action_id.clone();
-    let taken = Reply::Accepted { reference: Some("run-7".into()), detail: "running".into(), done: false };
-    run.at(1, ended(&id, taken));
-    let know = |log: &[Entry]| Run {
-        actor: Actor::restore(config.clone(), log.to_vec(), 2).unwrap().0,
-        log: log.to_vec(),
-    };
-    let mut stopped = know(&run.log);
-    let effects = stopped.at(2, order("c1", Order::Cancel { action_id: id }));
-    assert_eq!((refusal(&effects), called(&effects)), (None, vec![]));
-    let mut runs = know(&run.log);
-    for (run, asked) in [(&mut stopped, "cancel"), (&mut runs, "poll")] {
-        let steps: Vec<&str> = calls(&run.begin(3)).into_iter().map(|call| call.step.name()).collect();
-        assert_eq!(steps, [asked]);
-        assert_eq!(run.begin(4), [], "it begins once");
-    }
 }
