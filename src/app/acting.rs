@@ -148,6 +148,11 @@ impl Acting {
         self.settle()
     }
 
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.actor.has_begun()
+    }
+
     /// Takes a decision. When this returns, it and its intents are durable.
     ///
     /// # Errors

@@ -143,7 +143,7 @@ fn nothing_is_asked_before_the_mark_was_read_and_one_that_is_lost_is_written_aga
         let _stop = process.stopped_at_last();
         let served = scope.spawn(|| process.serve(runtime.handle()));
         until("the decisions to be in the log", || world.state().committed == Some(3));
-        assert!(!process.around.shown.owner() && !process.around.readiness.is_ready());
+        assert!(process.around.shown.owner() && !process.around.readiness.is_ready());
         assert_eq!(outcomes(&world), []);
         let began = |body: &Body| matches!(body, Body::Intent { .. });
         assert!(!world.state().log.iter().any(|entry| began(&entry.body)));
@@ -197,6 +197,27 @@ fn while_the_group_does_not_confirm_the_ownership_entries_and_calls_wait() {
     let process = Process::new(&world, 1);
     assert!(matches!(process.serve(runtime().handle()), Ok(Ended::Stopped)));
     assert_eq!(applied(&world), 3);
+    assert!(world.state().taken.values().all(|attempts| attempts == &[1]));
+}
+
+#[test]
+fn an_owner_that_is_not_confirmed_at_its_mark_begins_once_it_is() {
+    let world = World::with(&decisions());
+    // What the mark comes after is in the log already.
+    world.state().owner = 1;
+    world.state().loses_marks = true;
+    let runtime = runtime();
+    let process = Process::new(&world, 1);
+    std::thread::scope(|scope| {
+        let _stop = process.stopped_at_last();
+        let served = scope.spawn(|| process.serve(runtime.handle()));
+        until("the decisions to be in the log", || world.state().committed == Some(3));
+        let mut state = world.state();
+        (state.unconfirmed_at_mark, state.loses_marks) = (7, false);
+        drop(state);
+        assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
+    });
+    assert_eq!((applied(&world), world.state().marks), (3, 1), "one mark was enough");
     assert!(world.state().taken.values().all(|attempts| attempts == &[1]));
 }
 

@@ -4,13 +4,13 @@
 //! orders that are durable, and where evaluators write all the time there is none for long.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext, Message as _};
 
 use crate::engine::decided::encode_mark;
@@ -44,6 +44,12 @@ impl Mark {
     /// Writes it where it was not, or was long ago and has not come back.
     pub(super) fn keep_up(&mut self, write: &Write) {
         if !self.read && self.written.is_none_or(|at| at.elapsed() >= AGAIN) {
+            if self.written.is_some() {
+                tracing::warn!(
+                    "the mark of this new owner has not come back in {} s, so nothing is done yet: the topic of decisions cannot be written, or a transaction of an evaluator that is gone is open in it, which ends by itself within a minute",
+                    AGAIN.as_secs()
+                );
+            }
             write(&self.id);
             self.written = Some(Instant::now());
         }
@@ -88,16 +94,22 @@ impl ProducerContext for Context {
 }
 
 fn refused(topic: &str, error: &KafkaError) {
+    let right = match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "; the role `act` needs Write on this topic",
+        _ => "",
+    };
     tracing::warn!(
         topic,
         error = error as &dyn std::error::Error,
-        "the mark of a new owner was not taken, so nothing is done yet; trying again. The role `act` needs Write on this topic"
+        "the mark of a new owner was not taken, so nothing is done yet; trying again{right}"
     );
 }
 
 /// Writes marks to Kafka.
 pub struct Marker {
-    producer: ThreadedProducer<Context>,
+    config: ClientConfig,
+    /// Made anew where it cannot go on.
+    producer: Mutex<ThreadedProducer<Context>>,
     topic: String,
 }
 
@@ -116,15 +128,23 @@ impl Marker {
         let mut config = producer_config(client).context("cannot make a producer of marks")?;
         config.set("linger.ms", "0").set("message.timeout.ms", AGAIN.as_millis().to_string());
         let producer = config.create_with_context(Context).context("cannot make a producer of marks")?;
-        Ok(Self { producer, topic: topic.to_owned() })
+        Ok(Self { config, producer: Mutex::new(producer), topic: topic.to_owned() })
+    }
+
+    fn send(&self, id: &str) -> Result<(), KafkaError> {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if producer.client().fatal_error().is_some() {
+            *producer = self.config.create_with_context(Context)?;
+        }
+        let value = encode_mark(id);
+        let record = BaseRecord::to(&self.topic).partition(PARTITION).key(id).payload(value.as_slice());
+        producer.send(record).map_err(|(error, _)| error)
     }
 
     /// What the role is given.
     pub fn write(self) -> Write {
         Arc::new(move |id| {
-            let value = encode_mark(id);
-            let record = BaseRecord::to(&self.topic).partition(PARTITION).key(id).payload(value.as_slice());
-            if let Err((error, _)) = self.producer.send(record) {
+            if let Err(error) = self.send(id) {
                 refused(&self.topic, &error);
             }
         })

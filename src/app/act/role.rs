@@ -192,7 +192,12 @@ impl<'a> Role<'a> {
             ownership.belongs(self.membership.clone());
         }
         acting.settle()?;
-        (self.acted, self.doubted) = (true, None);
+        self.acted = true;
+        if !around.shown.owner() {
+            // Nobody is to see an owner that knows of no version that was left.
+            around.shown.show(acting.picture((around.clock)()));
+            around.shown.owns(true);
+        }
         mark.keep_up(&around.mark);
         while let Some(Message { offset, told }) = owned.messages.pop_front() {
             owned.next = offset + 1;
@@ -201,13 +206,7 @@ impl<'a> Role<'a> {
             }
             match told {
                 Ok(told) => match *told {
-                    Told::Mark(id) if mark.is(&id) => {
-                        // Where the group does not confirm us now, the mark is written again, and whatever
-                        // comes until then is ahead of it.
-                        acting.account()?;
-                        mark.read();
-                        acting.begin((around.clock)())?;
-                    }
+                    Told::Mark(id) if mark.is(&id) => mark.read(),
                     told => acting.told(told, (around.clock)())?,
                 },
                 Err(error) => {
@@ -223,17 +222,19 @@ impl<'a> Role<'a> {
             }
         }
         if mark.is_read() {
-            if !around.shown.owner() {
-                // Nobody is to see an owner that knows of no version that was left.
-                around.shown.show(acting.picture((around.clock)()));
-                around.shown.owns(true);
+            if !acting.has_begun() {
+                // Where the group does not confirm us now, what is read until it does comes first.
+                acting.account()?;
+                acting.begin((around.clock)())?;
             }
             ready(around, source);
         } else {
             around.readiness.unmet(ACT, "what waits among the decisions is not read yet");
         }
         acting.tick((around.clock)())?;
-        commit(source, acting)
+        commit(source, acting)?;
+        self.doubted = None;
+        Ok(())
     }
 
     /// What an error means: nothing yet, the end of the session with its reason, or the end of the role.

@@ -127,6 +127,13 @@ impl Actor {
                     }
                     _ => {}
                 }
+                // Its own deadline would pass while it waits.
+                if let Some(other) = self.others(task).find(|other| other.is_active()) {
+                    let id = &other.planned.action_id;
+                    return Err(format!(
+                        "{id} of the same model is under way; cancel that, or approve this once it has ended"
+                    ));
+                }
                 stopped(&task.model()).map_or(Ok(()), Err)
             }),
             Order::Deny { action_id } => task(action_id).and_then(|task| match &task.machine.state {

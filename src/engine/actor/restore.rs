@@ -57,7 +57,9 @@ impl Torn {
             }
             _ => {}
         }
-        self.alarming = None;
+        // A version that was condemned ends what goes there, ahead of the freeze.
+        let ends = matches!(entry.body, Body::Outcome { .. } | Body::Escalated { .. });
+        self.alarming = self.alarming.take().filter(|_| ends);
         // What was stopped by the freeze may have ended with it.
         let stopped = match &entry.body {
             Body::Outcome { .. } => true,
@@ -141,6 +143,11 @@ impl Actor {
         }
         actor.advance(now, &mut effects);
         Ok((actor, effects))
+    }
+
+    /// Whether targets may be asked.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Goes on at wall time `now` with what was begun, and begins what was put off. Once is enough.

@@ -50,15 +50,28 @@ impl Actor {
         if kind == ActionKind::Rollback && self.good_version(task).is_none() {
             return Rule::Suppress(Suppression::NoKnownGoodVersion);
         }
-        // Of those that were told apart from here on only one at a time is at work for a model, so that
-        // what follows counts what was done and not what waits.
         let terms = self.config.terms(&task.decision.policy);
         let asks = terms.mode == PolicyMode::Approve && !self.is_approved(task);
         let until = || task.asked_at(&self.config).saturating_add(millis(terms.approval_within));
+        // Of those that were told apart from here on only one at a time is at work for a model, so that
+        // what follows counts what was done and not what waits.
         if self.others(task).any(Task::is_active) {
-            // A person may be asked meanwhile. That it has to wait must not cost it the time for that.
-            return if asks { Rule::Ask(until()) } else { Rule::Wait };
+            // A person may be asked meanwhile: that it has to wait must not cost it the time for that. But
+            // only once, and not for what could hardly be done.
+            let first = asks && task.approved.is_none() && self.limited(task, now).is_none();
+            return if first { Rule::Ask(until()) } else { Rule::Wait };
         }
+        if let Some(reason) = self.limited(task, now) {
+            return Rule::Suppress(reason);
+        }
+        if self.active_changes() >= self.left_in_fleet(now) {
+            return Rule::Wait;
+        }
+        if asks { Rule::Ask(until()) } else { Rule::Begin }
+    }
+
+    /// The breaker, cooldown or budget that stands against `task` now.
+    fn limited(&self, task: &Task, now: i64) -> Option<Suppression> {
         let target = self.target_of(task);
         let breaker = target.and_then(|target| self.breakers.get(target));
         let busy = self
@@ -66,15 +79,9 @@ impl Actor {
             .values()
             .any(|other| other.order != task.order && other.is_active() && self.target_of(other) == target);
         if breaker.is_some_and(|breaker| breaker.holds(now, busy)) {
-            return Rule::Suppress(Suppression::Breaker);
+            return Some(Suppression::Breaker);
         }
-        if let Some(reason) = self.spent.forbids(&self.config.limits, &task.model(), kind, now) {
-            return Rule::Suppress(reason);
-        }
-        if self.active_changes() >= self.left_in_fleet(now) {
-            return Rule::Wait;
-        }
-        if asks { Rule::Ask(until()) } else { Rule::Begin }
+        self.spent.forbids(&self.config.limits, &task.model(), task.planned.kind, now)
     }
 
     /// Why `task` must not be done whether or not its turn has come.

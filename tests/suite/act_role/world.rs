@@ -86,6 +86,8 @@ pub(super) struct State {
     pub(super) loses_marks: bool,
     /// How many appends the group does not confirm before it does.
     pub(super) unconfirmed: u32,
+    /// And how many from the first mark on.
+    pub(super) unconfirmed_at_mark: u32,
     /// Attempts that reached the target, by action: the number of each, in order.
     pub(super) taken: BTreeMap<String, Vec<u32>>,
     /// Steps so far, and the one at which the process is killed.
@@ -123,6 +125,8 @@ impl World {
         if !state.loses_marks {
             state.messages.push(decided::encode_mark(id));
             state.marks += 1;
+            let doubts = std::mem::take(&mut state.unconfirmed_at_mark);
+            state.unconfirmed += doubts;
         }
     }
 

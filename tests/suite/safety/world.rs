@@ -236,7 +236,10 @@ impl World {
                 self.now = self.actor.due().unwrap_or(self.now).max(self.now);
                 self.handle(Input::Tick);
             }
-            Happening::Restart => self.restart(),
+            Happening::Restart => {
+                self.down = false;
+                self.restart();
+            }
             Happening::Down => self.down = true,
             Happening::Up(millis) => self.come_up(millis),
         }
@@ -361,6 +364,14 @@ impl World {
     }
 
     fn begin(&mut self) {
+        for input in &self.topic {
+            let is = |body: &Body| match (input, body) {
+                (Input::Decision(told), Body::Decision { decision, .. }) => told.id == decision.id,
+                (Input::Command(told), Body::Command { command, .. }) => told.id == command.id,
+                _ => false,
+            };
+            assert!(self.log().any(is), "{input:?} waited, and is read before anything is done");
+        }
         let effects = self.actor.begin(self.now);
         self.begun = true;
         self.carry_out(effects);

@@ -179,6 +179,11 @@ fn who_has_to_approve_is_asked_again_after_a_restart_although_something_else_is_
     let back: Vec<&str> =
         views.filter(|view| view.action == "back").map(|view| view.state.as_str()).collect();
     assert_eq!(back, ["awaiting_approval"]);
-    let back = seal(&run, "back").unwrap();
-    assert_eq!(refusal(&run.at(now + 1, order("c2", approve(&back, Some("v1".into()))))), None);
+    let back = approve(&seal(&run, "back").unwrap(), Some("v1".into()));
+    // It cannot be let through before the other has ended: its own deadline would pass meanwhile.
+    let why = refusal(&run.at(now + 1, order("c2", back.clone()))).unwrap();
+    assert!(why.starts_with(&train), "{why}");
+    run.at(now + 2, ended(&train, Reply::Succeeded { detail: "success".into() }));
+    let effects = run.at(now + 3, order("c3", back));
+    assert_eq!((refusal(&effects), called(&effects)), (None, vec!["back"]));
 }

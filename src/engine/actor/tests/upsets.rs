@@ -176,29 +176,40 @@ fn an_approval_is_of_one_version_to_go_back_to() {
 
 #[test]
 fn what_was_approved_and_had_to_wait_is_asked_for_again_where_another_version_is_good_by_then() {
-    let (run, _) = Run::start(asking(), vec![], 0);
-    let mut run = run.with_good_version();
-    let ask = |run: &mut Run, policy: &str, at: i64| {
-        let effects = run.at(at, violated(policy, if policy == "fair" { "v3" } else { "v4" }, &["back"]));
-        let view = effects.iter().find_map(|e| if let Effect::Changed(view) = e { Some(view) } else { None });
-        view.unwrap().clone()
+    let mut config = asking();
+    // While the target is asked for one, nothing is left in the budget of the fleet for another.
+    config.actions[0].abilities = Abilities { preflight: true, ..Abilities::default() };
+    config.limits.fleet = crate::safety::Budget { count: 1, per: 60 * MINUTES };
+    let (mut run, _) = Run::start(config, vec![], 0);
+    let of = |mut decision: Decision, model: &str| {
+        decision.id += model;
+        decision.key.model = model.into();
+        Input::Decision(decision)
     };
-    let (first, second) = (ask(&mut run, "fair", 0), ask(&mut run, "drift", 1));
-    for (id, view) in [("c1", &first), ("c2", &second)] {
+    let mut waiting = Vec::new();
+    for model in ["loan", "credit"] {
+        for policy in ["fair", "drift"] {
+            run.at(0, of(decision(DecisionKind::Qualified, policy, "v1", &[]), model));
+        }
+        let effects = run.at(1, of(decision(DecisionKind::Violated, "fair", "v3", &["back"]), model));
+        let view = effects.iter().find_map(|e| if let Effect::Changed(view) = e { Some(view) } else { None });
+        waiting.push(view.unwrap().clone());
+    }
+    for view in &waiting {
         let approve = Order::Approve {
             action_id: view.id.clone(),
             evidence: view.evidence.clone().unwrap(),
             to_version: Some("v1".into()),
         };
-        assert_eq!(refusal(&run.at(2, order(id, approve))), None);
+        assert_eq!(refusal(&run.at(2, order(&view.id, approve))), None);
     }
-    let mut effects = Vec::new();
     for policy in ["fair", "drift"] {
         let mut newer = decision(DecisionKind::Qualified, policy, "v2", &[]);
         newer.at = EventTime::from_millis(9_000);
-        effects.extend(run.at(3, Input::Decision(newer)));
+        run.at(3, of(newer, "credit"));
     }
-    effects.extend(run.at(4, ended(&first.id, Reply::Rejected { why: "HTTP 400".into() })));
+    let barred = Reply::Barred { reason: Suppression::TargetNotReady, why: "paused".into() };
+    let effects = run.at(4, ended(&waiting[0].id, barred));
     assert_eq!(called(&effects), Vec::<&str>::new());
     assert!(shown(&effects).contains(&"back awaiting_approval a person has to approve it".to_owned()));
 }
