@@ -87,16 +87,32 @@ fn a_kill_between_any_two_steps_neither_loses_an_action_nor_does_it_under_anothe
     }
 }
 
-#[test]
-fn an_order_to_stop_that_waits_is_obeyed_by_the_next_owner_before_it_asks_anything() {
-    let freeze = Command {
+/// A person's order to freeze everything, as a message.
+fn freeze() -> Vec<u8> {
+    decided::encode_command(&Command {
         id: "f".repeat(32),
         at: 0,
         who: "ann".into(),
         role: Role::Approver,
         reason: "wrong".into(),
         order: Order::Freeze,
+    })
+}
+
+/// Whether `back` was asked for at its target.
+fn taken_back(world: &World) -> bool {
+    let state = world.state();
+    let taken = |body: &Body| match body {
+        Body::Decision { actions, .. } => actions
+            .iter()
+            .any(|planned| planned.action == "back" && state.taken.contains_key(&planned.action_id)),
+        _ => false,
     };
+    state.log.iter().any(|entry| taken(&entry.body))
+}
+
+#[test]
+fn an_order_to_stop_that_waits_is_obeyed_by_the_next_owner_before_it_asks_anything() {
     let decisions = &decisions()[..2];
     let began = |world: &World| {
         let state = world.state();
@@ -115,18 +131,11 @@ fn an_order_to_stop_that_waits_is_obeyed_by_the_next_owner_before_it_asks_anythi
         if !world.state().taken.is_empty() || !began(&world) {
             continue;
         }
-        world.state().messages.push(decided::encode_command(&freeze));
+        world.state().messages.push(freeze());
         world.state().owner = 2;
         assert!(matches!(Process::new(&world, 2).serve(runtime.handle()), Ok(Ended::Stopped)));
-        let state = world.state();
-        let called = |body: &Body| match body {
-            Body::Decision { actions, .. } => actions
-                .iter()
-                .any(|planned| planned.action == "back" && state.taken.contains_key(&planned.action_id)),
-            _ => false,
-        };
-        assert!(!state.log.iter().any(|entry| called(&entry.body)), "killed before step {kill_at}");
-        assert_eq!(state.taken.len(), 1, "people are told all the same");
+        assert!(!taken_back(&world), "killed before step {kill_at}");
+        assert_eq!(world.state().taken.len(), 1, "people are told all the same");
         stopped += 1;
     }
     assert!(stopped > 0, "there is a moment between the intent and the call");
@@ -201,24 +210,26 @@ fn while_the_group_does_not_confirm_the_ownership_entries_and_calls_wait() {
 }
 
 #[test]
-fn an_owner_that_is_not_confirmed_at_its_mark_begins_once_it_is() {
-    let world = World::with(&decisions());
-    // What the mark comes after is in the log already.
-    world.state().owner = 1;
-    world.state().loses_marks = true;
-    let runtime = runtime();
-    let process = Process::new(&world, 1);
-    std::thread::scope(|scope| {
-        let _stop = process.stopped_at_last();
-        let served = scope.spawn(|| process.serve(runtime.handle()));
-        until("the decisions to be in the log", || world.state().committed == Some(3));
-        let mut state = world.state();
-        (state.unconfirmed_at_mark, state.loses_marks) = (7, false);
-        drop(state);
-        assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
-    });
-    assert_eq!((applied(&world), world.state().marks), (3, 1), "one mark was enough");
-    assert!(world.state().taken.values().all(|attempts| attempts == &[1]));
+fn an_owner_that_is_not_confirmed_at_its_mark_takes_what_comes_until_it_is_before_it_begins() {
+    for ordered in [false, true] {
+        let world = World::with(&decisions()[..2]);
+        world.state().owner = 1;
+        // What the mark comes after is in the log by then.
+        world.state().loses_marks = true;
+        let runtime = runtime();
+        let process = Process::new(&world, 1);
+        std::thread::scope(|scope| {
+            let _stop = process.stopped_at_last();
+            let served = scope.spawn(|| process.serve(runtime.handle()));
+            until("the decisions to be in the log", || world.state().committed == Some(2));
+            let mut state = world.state();
+            (state.unconfirmed_at_mark, state.loses_marks) = (7, false);
+            state.at_last_doubt = ordered.then(freeze);
+            drop(state);
+            assert!(matches!(served.join().unwrap(), Ok(Ended::Stopped)));
+        });
+        assert_eq!((taken_back(&world), world.state().marks), (!ordered, 1), "one mark is enough");
+    }
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub(super) struct State {
     pub(super) unconfirmed: u32,
     /// And how many from the first mark on.
     pub(super) unconfirmed_at_mark: u32,
+    /// A message that comes when the group is about to confirm again.
+    pub(super) at_last_doubt: Option<Vec<u8>>,
     /// Attempts that reached the target, by action: the number of each, in order.
     pub(super) taken: BTreeMap<String, Vec<u32>>,
     /// Steps so far, and the one at which the process is killed.
@@ -346,6 +348,10 @@ impl Store for Log {
         }
         if state.owner != process.number || state.unconfirmed > 0 {
             state.unconfirmed = state.unconfirmed.saturating_sub(1);
+            if state.unconfirmed == 0 {
+                let said = state.at_last_doubt.take();
+                state.messages.extend(said);
+            }
             return Err(Error::NotOwner { decisions: "decisions".to_owned(), source: None });
         }
         for entry in entries {
