@@ -4,6 +4,7 @@
 # end to end against the Python verifier.
 #
 #   tests/audit/run.sh
+#   PLIMSOLL_ALL_BITS=1 tests/audit/run.sh    every bit of the proofs too, and not one of each byte
 #
 # The Python package `cryptography` is installed from PyPI into target/audit/venv. Where that is
 # impossible the script prints SKIPPED and succeeds, except with CI set.
