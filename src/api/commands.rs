@@ -68,16 +68,7 @@ impl Commands {
         if taken.len() == REMEMBERED {
             taken.pop_front();
         }
-        taken.push_back(CommandView {
-            id: command.id.clone(),
-            at: command.at,
-            who: command.who.clone(),
-            role: command.role,
-            order: command.order.name(),
-            reason: command.reason.clone(),
-            outcome: CommandOutcome::Unknown,
-            why: None,
-        });
+        taken.push_back(CommandView::of(command, CommandOutcome::Unknown, None));
     }
 
     fn taken(&self, id: &str) -> Option<CommandView> {

@@ -172,8 +172,8 @@ fn no_bit_of_a_thousand_entries_their_proofs_tiles_and_checkpoint_can_be_turned_
     assert!(told.starts_with(&format!("entries={of_entries} proofs={of_proofs} ")), "{told}");
 }
 
-/// A bit of every byte of a proof, another one from proof to proof; or all of them, which takes a quarter of
-/// an hour for a thousand.
+/// A bit of every byte of a proof, another one from proof to proof; or all of them, which takes
+/// minutes more.
 fn bits_of_a_proof(bytes: usize, index: usize) -> Box<dyn Iterator<Item = usize>> {
     if std::env::var_os("PLIMSOLL_ALL_BITS").is_some() {
         return Box::new(0..bytes * 8);

@@ -2,8 +2,8 @@
 //! decisions acts, and the others stand by.
 //!
 //! The owner opens the audit log, which locks the owner before it out, and goes on from what the log
-//! says, once it has read what waited in the topic ([`Marker`]). Each decision, its intents and the offset that says it was read are durable together before
-//! the first call. The same transaction asks the group whether this process still owns the decisions;
+//! says, once it has read what waited in the topic ([`Marker`]). Each decision, its intents and the
+//! offset that says it was read are durable together before the first call. The same transaction asks the group whether this process still owns the decisions;
 //! only while that answer is fresh does a call begin. Wherever an owner stops, the next one finds
 //! either nothing of a decision and reads it, or all of it and finishes it under the same ids.
 

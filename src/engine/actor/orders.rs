@@ -3,7 +3,7 @@
 use super::entry::Body;
 use super::task::{Task, millis};
 use super::{Actor, Effect};
-use crate::engine::view::{CommandOutcome, CommandView, Stop};
+use crate::engine::view::{CommandView, Stop};
 use crate::safety::{ActionKind, Command, Event, ModelName, Order, State, Suppression};
 
 impl Actor {
@@ -20,7 +20,7 @@ impl Actor {
             deadline,
         };
         self.audit(body, now, effects);
-        effects.push(Effect::Ordered(view(command, refused.as_deref())));
+        effects.push(Effect::Ordered(CommandView::taken(command, refused.clone())));
         self.note(command, refused.is_none(), deadline, now);
         if refused.is_some() {
             return;
@@ -187,20 +187,6 @@ impl Actor {
             || self.reached.keys().any(mine)
             || self.ledger.knows(model)
             || self.tasks.values().any(|task| mine(&task.model()))
-    }
-}
-
-/// A command as it is shown, and why it was refused, if it was.
-pub(super) fn view(command: &Command, refused: Option<&str>) -> CommandView {
-    CommandView {
-        id: command.id.clone(),
-        at: command.at,
-        who: command.who.clone(),
-        role: command.role,
-        order: command.order.name(),
-        reason: command.reason.clone(),
-        outcome: if refused.is_none() { CommandOutcome::Accepted } else { CommandOutcome::Refused },
-        why: refused.map(str::to_owned),
     }
 }
 

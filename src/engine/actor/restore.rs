@@ -9,11 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::entry::{Body, Entry, Error};
-use super::orders::view;
 use super::task::Task;
 use super::{Actor, Config, Effect, Incidents};
 use crate::domain::{Decision, DecisionKind};
-use crate::engine::view::Stop;
+use crate::engine::view::{CommandView, Stop};
 use crate::safety::{Event, Halt, Ledger, Order, Phase, PolicyMode, Spent, State};
 
 use super::decide::{FROZEN, PLIMSOLL};
@@ -123,7 +122,7 @@ impl Actor {
                 ended.drain(..ended.len().saturating_sub(RECALLED));
             }
             if let Body::Command { command, why, .. } = &entry.body {
-                ordered.push_back(view(command, why.as_deref()));
+                ordered.push_back(CommandView::taken(command, why.clone()));
                 ordered.drain(..ordered.len().saturating_sub(RECALLED_COMMANDS));
             }
             torn.take(&entry);

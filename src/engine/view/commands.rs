@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::safety::Role;
+use crate::safety::{Command, Role};
 
 /// What the actor made of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -35,4 +35,26 @@ pub struct CommandView {
     pub outcome: CommandOutcome,
     /// Why it was refused, or what more there is to say.
     pub why: Option<String>,
+}
+
+impl CommandView {
+    /// `command`, of which `outcome` is known; `why` says more.
+    pub fn of(command: &Command, outcome: CommandOutcome, why: Option<String>) -> Self {
+        Self {
+            id: command.id.clone(),
+            at: command.at,
+            who: command.who.clone(),
+            role: command.role,
+            order: command.order.name(),
+            reason: command.reason.clone(),
+            outcome,
+            why,
+        }
+    }
+
+    /// `command` as the actor has taken it, `refused` for this reason if it was.
+    pub fn taken(command: &Command, refused: Option<String>) -> Self {
+        let outcome = if refused.is_some() { CommandOutcome::Refused } else { CommandOutcome::Accepted };
+        Self::of(command, outcome, refused)
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use plimsoll::engine::view::{CommandOutcome, CommandView};
+use plimsoll::engine::view::CommandView;
 use plimsoll::safety::Order;
 use plimsoll::telemetry::Telemetry;
 
@@ -29,16 +29,8 @@ fn answering(world: &mut World) {
     world.commands.serve(Arc::new(move |command| {
         let refused = matches!(command.order, Order::Deny { .. });
         let mut view = (*telemetry.view()).clone();
-        view.commands.push(CommandView {
-            id: command.id.clone(),
-            at: command.at,
-            who: command.who.clone(),
-            role: command.role,
-            order: command.order.name(),
-            reason: command.reason.clone(),
-            outcome: if refused { CommandOutcome::Refused } else { CommandOutcome::Accepted },
-            why: refused.then(|| "it was approved meanwhile".into()),
-        });
+        let why = refused.then(|| "it was approved meanwhile".into());
+        view.commands.push(CommandView::taken(&command, why));
         telemetry.publish(Arc::new(view));
         Ok(())
     }));
