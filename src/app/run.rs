@@ -251,13 +251,13 @@ impl<'a> Daemon<'a> {
     fn act(&self, around: &Around) -> anyhow::Result<()> {
         let topic = self.kafka.exchange.decisions_topic();
         let source = wiring::exchange_source(self.kafka, Role::Act, &topic);
-        let marker = act::Marker::new(&wiring::connection(self.kafka).client_config(), &topic)?;
+        let publisher = people::Publisher::new(&wiring::connection(self.kafka).client_config(), &topic)?;
         let surroundings = act::Surroundings {
             telemetry: around.telemetry.clone(),
             readiness: around.readiness.clone(),
             shown: around.board.actions(),
             stop: Arc::clone(&around.stop),
-            mark: marker.write(),
+            mark: act::writing(publisher),
             clock: Arc::new(now_millis),
             monotonic: monotonic(),
             session_timeout: source.session_timeout()?,

@@ -3,23 +3,17 @@
 //! partition would not do. Of a topic with an open transaction the end that readers see lies before
 //! orders that are durable, and where evaluators write all the time there is none for long.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext, Message as _};
+use anyhow::Context;
+use rdkafka::error::RDKafkaErrorCode;
 
+use crate::app::people::Publisher;
 use crate::engine::decided::encode_mark;
-use crate::exchange::kafka::producer_config;
 
 /// After how long a mark that was not read is written again: it may have been lost.
 const AGAIN: Duration = Duration::from_secs(5);
-/// The topic of decisions has one partition.
-const PARTITION: i32 = 0;
 
 /// Writes a mark with this id to the topic of decisions, without waiting for it.
 pub type Write = Arc<dyn Fn(&str) + Send + Sync>;
@@ -71,82 +65,30 @@ impl Mark {
     }
 }
 
-struct Context;
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason);
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {
-        if let Err((error, message)) = result {
-            refused(message.topic(), error);
+/// Writes marks with `publisher`.
+pub fn writing(publisher: Publisher) -> Write {
+    let publisher = Arc::new(publisher);
+    Arc::new(move |id| {
+        let topic = publisher.topic().to_owned();
+        let told = move |delivered: Result<(), RDKafkaErrorCode>| {
+            if let Err(code) = delivered {
+                refused(&topic, code);
+            }
+        };
+        if let Err(code) = publisher.send(id, &encode_mark(id), told) {
+            refused(publisher.topic(), code);
         }
-    }
+    })
 }
 
-fn refused(topic: &str, error: &KafkaError) {
-    let right = match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "; the role `act` needs Write on this topic",
+fn refused(topic: &str, code: RDKafkaErrorCode) {
+    let right = match code {
+        RDKafkaErrorCode::TopicAuthorizationFailed => "; the role `act` needs Write on this topic",
         _ => "",
     };
     tracing::warn!(
         topic,
-        error = error as &dyn std::error::Error,
+        error = %code,
         "the mark of a new owner was not taken, so nothing is done yet; trying again{right}"
     );
-}
-
-/// Writes marks to Kafka.
-pub struct Marker {
-    config: ClientConfig,
-    /// Made anew where it cannot go on.
-    producer: Mutex<ThreadedProducer<Context>>,
-    topic: String,
-}
-
-impl fmt::Debug for Marker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Marker").field("topic", &self.topic).finish_non_exhaustive()
-    }
-}
-
-impl Marker {
-    /// For the topic of decisions `topic`; no broker need be there yet.
-    ///
-    /// # Errors
-    /// When `client` is no configuration of a producer.
-    pub fn new(client: &ClientConfig, topic: &str) -> anyhow::Result<Self> {
-        let mut config = producer_config(client).context("cannot make a producer of marks")?;
-        config.set("linger.ms", "0").set("message.timeout.ms", AGAIN.as_millis().to_string());
-        let producer = config.create_with_context(Context).context("cannot make a producer of marks")?;
-        Ok(Self { config, producer: Mutex::new(producer), topic: topic.to_owned() })
-    }
-
-    fn send(&self, id: &str) -> Result<(), KafkaError> {
-        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
-        if producer.client().fatal_error().is_some() {
-            *producer = self.config.create_with_context(Context)?;
-        }
-        let value = encode_mark(id);
-        let record = BaseRecord::to(&self.topic).partition(PARTITION).key(id).payload(value.as_slice());
-        producer.send(record).map_err(|(error, _)| error)
-    }
-
-    /// What the role is given.
-    pub fn write(self) -> Write {
-        Arc::new(move |id| {
-            if let Err(error) = self.send(id) {
-                refused(&self.topic, &error);
-            }
-        })
-    }
 }

@@ -2,7 +2,7 @@
 //! decisions acts, and the others stand by.
 //!
 //! The owner opens the audit log, which locks the owner before it out, and goes on from what the log
-//! says, once it has read what waited in the topic ([`Marker`]). Each decision, its intents and the
+//! says, once it has read what waited in the topic ([`Write`]). Each decision, its intents and the
 //! offset that says it was read are durable together before the first call. The same transaction asks the group whether this process still owns the decisions;
 //! only while that answer is fresh does a call begin. Wherever an owner stops, the next one finds
 //! either nothing of a decision and reads it, or all of it and finishes it under the same ids.
@@ -28,7 +28,7 @@ use crate::ingest::kafka::KafkaSource;
 use crate::ingest::source::Source;
 use crate::telemetry::Telemetry;
 
-pub use mark::{Marker, Write};
+pub use mark::{Write, writing};
 pub use ownership::Ownership;
 pub use shown::{Picture, Shown};
 
@@ -70,7 +70,7 @@ pub struct Surroundings {
     pub shown: Shown,
     /// Set to stop.
     pub stop: Arc<AtomicBool>,
-    /// Marks the topic of decisions; [`Marker::write`] outside tests.
+    /// Marks the topic of decisions; [`writing`] outside tests.
     pub mark: Write,
     /// Wall time, for deadlines.
     pub clock: Clock,

@@ -1,14 +1,15 @@
-//! People's orders on their way into the topic of decisions, where the actor reads them in one order
-//! with everything else. An order counts as given once all in-sync copies hold it.
+//! Single messages on their way into the topic of decisions, where the actor reads them in one order
+//! with everything else: people's orders, each of which counts as given once all in-sync copies hold it,
+//! and the marks of new owners.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::api::commands::{Deliver, NotDurable};
@@ -27,10 +28,10 @@ const PARTITION: i32 = 0;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client cannot be made.
-    #[error("cannot make a producer of orders")]
+    #[error("cannot make a producer for the topic of decisions")]
     Configuration(#[source] crate::exchange::Error),
     /// The client cannot be made.
-    #[error("cannot make a producer of orders")]
+    #[error("cannot make a producer for the topic of decisions")]
     Client(#[source] KafkaError),
     /// The brokers have not taken it.
     #[error("{topic} has not taken the order: {code}")]
@@ -50,7 +51,8 @@ pub enum Error {
     },
 }
 
-type Delivered = SyncSender<Result<(), RDKafkaErrorCode>>;
+/// Told once what became of a message.
+type Delivered = Box<dyn FnOnce(Result<(), RDKafkaErrorCode>) + Send + Sync>;
 
 struct Context;
 
@@ -72,8 +74,7 @@ impl ProducerContext for Context {
             Ok(_) => Ok(()),
             Err((error, _)) => Err(code(error)),
         };
-        // Whoever asked may have gone away meanwhile.
-        let _gone = told.send(delivered);
+        told(delivered);
     }
 }
 
@@ -81,9 +82,11 @@ fn code(error: &KafkaError) -> RDKafkaErrorCode {
     error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
 }
 
-/// Writes orders.
+/// Writes messages.
 pub struct Publisher {
-    producer: ThreadedProducer<Context>,
+    config: ClientConfig,
+    /// Made anew where it cannot go on.
+    producer: Mutex<ThreadedProducer<Context>>,
     topic: String,
 }
 
@@ -103,7 +106,34 @@ impl Publisher {
         // One order at a time: nothing is gained by waiting for the next one.
         config.set("linger.ms", "0").set("message.timeout.ms", PATIENCE.as_millis().to_string());
         let producer = config.create_with_context(Context).map_err(Error::Client)?;
-        Ok(Self { producer, topic: topic.to_owned() })
+        Ok(Self { config, producer: Mutex::new(producer), topic: topic.to_owned() })
+    }
+
+    /// Hands a message over, and tells `told` what became of it.
+    ///
+    /// # Errors
+    /// When it was not taken; then `told` hears nothing.
+    pub fn send(
+        &self,
+        key: &str,
+        value: &[u8],
+        told: impl FnOnce(Result<(), RDKafkaErrorCode>) + Send + Sync + 'static,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if producer.client().fatal_error().is_some() {
+            *producer = self.config.create_with_context(Context).map_err(|error| code(&error))?;
+        }
+        let told: Delivered = Box::new(told);
+        let record = BaseRecord::with_opaque_to(&self.topic, Box::new(told))
+            .partition(PARTITION)
+            .key(key.as_bytes())
+            .payload(value);
+        producer.send(record).map_err(|(error, _)| code(&error))
+    }
+
+    /// The topic of decisions.
+    pub fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// Writes `command`, and returns once it is durable.
@@ -113,12 +143,11 @@ impl Publisher {
     pub fn publish(&self, command: &Command) -> Result<(), Error> {
         let refused = |code| Error::Refused { topic: self.topic.clone(), code };
         let (told, delivered) = sync_channel(1);
-        let value = encode_command(command);
-        let record = BaseRecord::with_opaque_to(&self.topic, Box::new(told))
-            .partition(PARTITION)
-            .key(command.id.as_bytes())
-            .payload(value.as_slice());
-        self.producer.send(record).map_err(|(error, _)| refused(code(&error)))?;
+        // Whoever asked may have gone away meanwhile.
+        let told = move |delivered| {
+            let _gone = told.send(delivered);
+        };
+        self.send(&command.id, &encode_command(command), told).map_err(refused)?;
         match delivered.recv_timeout(PATIENCE + GRACE) {
             Ok(delivered) => delivered.map_err(refused),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {

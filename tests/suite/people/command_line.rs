@@ -30,7 +30,7 @@ fn answering(world: &mut World) {
         let refused = matches!(command.order, Order::Deny { .. });
         let mut view = (*telemetry.view()).clone();
         let why = refused.then(|| "it was approved meanwhile".into());
-        view.commands.push(CommandView::taken(&command, why));
+        view.commands.push(CommandView::taken(command, why));
         telemetry.publish(Arc::new(view));
         Ok(())
     }));
